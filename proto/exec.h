@@ -86,7 +86,8 @@ uint32_t sharq_crc32c_raw(uint32_t seed, const void *data, size_t len);
  * sharq_inflate_init - @format: enum sharq_format
  * sharq_inflate - @in_used, @out_used are set. Return: SHARQ_OK and *@end when
  * the stream ended; SHARQ_OK without it: more input or room is wanted;
- * SHARQ_BAD_DATA.
+ * SHARQ_BAD_DATA. A RAW stream has no trailer: up to eight bytes that follow it in
+ * an earlier call's input may be lost.
  */
 void sharq_inflate_init(struct sharq_codec *codec, unsigned int format);
 enum sharq_status sharq_inflate(struct sharq_codec *codec, const void *in,
