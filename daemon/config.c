@@ -344,7 +344,8 @@ int config_parse(FILE *f, const char *name, struct config *config, char *err,
 		return -EIO;
 	}
 	if (line) {
-		p.line = line > 0 ? line : p.line;
+		if (line > 0)
+			p.line = line;
 		fail(&p, "expected '[section]' or 'key = value'");
 		return -EINVAL;
 	}
