@@ -6,7 +6,8 @@
  *
  * Written by the engine alone; sequence numbers are 64 bits and never wrap.
  * Order of stores (release), for a crash between any two of them:
- *   accept:   slot.desc, slot.accepted; then header.sq_seq
+ *   accept:   slot.desc, slot.accepted, slot.done = 0, link_open; then
+ *             header.sq_seq
  *   complete: the CQE in the ring, slot.done; then header.cq_seq
  * A slot is in flight when accepted <= sq_seq and not (0 < done <= cq_seq).
  */
@@ -38,7 +39,8 @@ struct sharq_journal_slot {
 
 /*
  * @sq_seq, @cq_seq: descriptors accepted, completions published
- * @link_open:  sequence + 1 of the last accepted descriptor if it has LINK
+ * @link_open:  by parity of the sequence: sequence + 1 of the latest descriptor
+ *              with LINK. Two, so that accepting one doesn't touch the other
  * @link_done:  (sequence + 1) << 1 | failed: of the last LINK completed
  * @state:      device flags that outlive an engine (SHARQ_DEVICE_*)
  * @engines:    how many engines have taken this queue
@@ -51,7 +53,7 @@ struct sharq_journal {
 	uint32_t state;
 	uint64_t sq_seq;
 	uint64_t cq_seq;
-	uint64_t link_open;
+	uint64_t link_open[2];
 	uint64_t link_done;
 	uint32_t engines;
 	uint32_t suspect_count;
