@@ -109,12 +109,57 @@ static uint32_t copy_crc(uint8_t *dst, const uint8_t *src, uint32_t len,
 	return crc;
 }
 
-static void copy_slice(struct sharq_exec *x, const struct sharq_desc *desc,
-		       const struct sharq_mem *mem, uint32_t n)
+/*
+ * The bytes from @at to @at + @n of an operation that is a run of bytes.
+ * Return: how many of them were done; fewer: COMPARE differs there.
+ */
+static inline uint32_t run_bytes(const struct sharq_desc *desc,
+				 const struct sharq_mem *mem, uint32_t at,
+				 uint32_t n, uint32_t *crc)
 {
-	uint32_t at = x->backward ? desc->len - x->done - n : x->done;
+	if (!n)
+		return 0;
+	switch (desc->op) {
+	case SHARQ_OP_COPY:
+		memmove(mem->dst + at, mem->src + at, n);
+		break;
+	case SHARQ_OP_FILL:
+		fill(mem->dst + at, n, (const uint8_t *)&desc->pattern,
+		     desc->param, at % desc->param);
+		break;
+	case SHARQ_OP_COMPARE:
+		return first_difference(mem->src + at, mem->src2 + at, n);
+	case SHARQ_OP_CRC32C:
+		*crc = sharq_crc32c_raw(*crc, mem->src + at, n);
+		break;
+	case SHARQ_OP_COPY_CRC32C:
+		*crc = copy_crc(mem->dst + at, mem->src + at, n, *crc);
+		break;
+	case SHARQ_OP_DUALCAST:
+		memcpy(mem->dst + at, mem->src + at, n);
+		memcpy(mem->dst2 + at, mem->src + at, n);
+		break;
+	}
+	return n;
+}
 
-	memmove(mem->dst + at, mem->src + at, n);
+/* @done: bytes that COMPARE found equal, else all. */
+static inline void bytes_result(const struct sharq_desc *desc, uint32_t done,
+				uint32_t crc, struct sharq_cqe *cqe)
+{
+	bool writes = SHARQ_OP_BIT(desc->op) &
+		      (SHARQ_OP_BIT(SHARQ_OP_COPY) |
+		       SHARQ_OP_BIT(SHARQ_OP_FILL) |
+		       SHARQ_OP_BIT(SHARQ_OP_COPY_CRC32C) |
+		       SHARQ_OP_BIT(SHARQ_OP_DUALCAST));
+
+	*cqe = (struct sharq_cqe){
+		.user_data = desc->user_data,
+		.status = done < desc->len ? SHARQ_MISMATCH : SHARQ_OK,
+		.crc = crc,
+		.consumed = desc->op == SHARQ_OP_FILL ? 0 : done,
+		.produced = writes ? done : 0,
+	};
 }
 
 /* Operations whose slices are runs of bytes. Return: done? */
@@ -123,56 +168,21 @@ static bool step_bytes(struct sharq_exec *x, const struct sharq_desc *desc,
 {
 	uint32_t left = desc->len - x->done;
 	uint32_t n = left < slice ? left : slice;
-	struct sharq_cqe *cqe = &x->cqe;
+	uint32_t at, ok;
 
 	if (!x->started) {
-		cqe->crc = desc->seed;
+		x->cqe.crc = desc->seed;
 		x->backward = desc->op == SHARQ_OP_COPY &&
 			      (uintptr_t)mem->dst - (uintptr_t)mem->src <
 				      desc->len;
 		x->started = true;
 	}
-	if (!n)
-		goto sliced;
-	switch (desc->op) {
-	case SHARQ_OP_COPY:
-		copy_slice(x, desc, mem, n);
-		break;
-	case SHARQ_OP_FILL:
-		fill(mem->dst + x->done, n, (const uint8_t *)&desc->pattern,
-		     desc->param, x->done % desc->param);
-		break;
-	case SHARQ_OP_COMPARE: {
-		uint32_t at = first_difference(mem->src + x->done,
-					       mem->src2 + x->done, n);
-
-		if (at < n) {
-			cqe->status = SHARQ_MISMATCH;
-			cqe->consumed = x->done + at;
-			return true;
-		}
-		break;
-	}
-	case SHARQ_OP_CRC32C:
-		cqe->crc = sharq_crc32c_raw(cqe->crc, mem->src + x->done, n);
-		break;
-	case SHARQ_OP_COPY_CRC32C:
-		cqe->crc = copy_crc(mem->dst + x->done, mem->src + x->done, n,
-				    cqe->crc);
-		break;
-	case SHARQ_OP_DUALCAST:
-		memcpy(mem->dst + x->done, mem->src + x->done, n);
-		memcpy(mem->dst2 + x->done, mem->src + x->done, n);
-		break;
-	}
-sliced:
-	x->done += n;
-	if (x->done < desc->len)
+	at = x->backward ? left - n : x->done;
+	ok = run_bytes(desc, mem, at, n, &x->cqe.crc);
+	x->done += ok;
+	if (ok == n && x->done < desc->len)
 		return false;
-	if (desc->op != SHARQ_OP_FILL)
-		cqe->consumed = desc->len;
-	if (desc->op != SHARQ_OP_COMPARE && desc->op != SHARQ_OP_CRC32C)
-		cqe->produced = desc->len;
+	bytes_result(desc, x->done, x->cqe.crc, &x->cqe);
 	return true;
 }
 
@@ -311,8 +321,6 @@ bool sharq_exec_step(struct sharq_exec *x, const struct sharq_desc *desc,
 		     const struct sharq_mem *mem, uint32_t slice)
 {
 	switch (desc->op) {
-	case SHARQ_OP_NOP:
-		return true;
 	case SHARQ_OP_COMPRESS:
 		return step_deflate(x, desc, mem, slice);
 	case SHARQ_OP_DECOMPRESS:
@@ -325,8 +333,15 @@ bool sharq_exec_step(struct sharq_exec *x, const struct sharq_desc *desc,
 void sharq_exec_run(const struct sharq_desc *desc, const struct sharq_mem *mem,
 		    struct sharq_codec *codec, struct sharq_cqe *cqe)
 {
+	uint32_t crc = desc->seed, done;
 	struct sharq_exec x;
 
+	if (!sharq_exec_needs_codec(desc)) {
+		/* Built in registers: reading x.cqe back at once would stall. */
+		done = run_bytes(desc, mem, 0, desc->len, &crc);
+		bytes_result(desc, done, crc, cqe);
+		return;
+	}
 	sharq_exec_init(&x, desc, codec);
 	while (!sharq_exec_step(&x, desc, mem, SHARQ_MAX_TRANSFER))
 		;

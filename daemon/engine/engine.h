@@ -80,10 +80,15 @@ struct queue {
 	uint64_t last_work_ns;
 	struct command *free_local;
 
-	/* Under cq_lock. */
+	/*
+	 * Under cq_lock; the poller does without while jobs_out is 0: only it
+	 * makes jobs, and nobody else completes commands.
+	 */
 	pthread_mutex_t cq_lock;
 	struct command *free_shared;
 	_Atomic uint64_t cq_seq; /* read without the lock by the poller */
+	_Atomic uint32_t jobs_out; /* jobs made and not yet completed */
+	bool event_due; /* poller: posted; WANT_EVENT to be looked at again */
 
 	/* The ring waits for something in flight: who completes it activates. */
 	_Atomic bool stalled;
@@ -197,9 +202,15 @@ int queue_new(struct queue **q, struct session *session, uint64_t id,
 struct queue *queue_free(struct queue *q);
 /* Change flags (ours and the ring's). */
 void queue_set_flags(struct queue *q, uint32_t set, uint32_t clear);
-/* Publish completions; slots[i] is done. Any worker. */
+/* Publish completions. The poller while jobs_out is 0, or with cq_lock held. */
 void queue_post(struct queue *q, struct command *const *commands,
 		const struct sharq_cqe *cqes, unsigned int n);
+/*
+ * Notify the client if it wants that. Without a full barrier since the post the
+ * answer may be stale: the poller, which can't afford one for each batch, asks
+ * again when it finds the ring empty (queue.event_due).
+ */
+void queue_notify(struct queue *q);
 /* Cancel all that is in flight, close for good. World stopped, and the queue's
  * jobs taken out. */
 void queue_kill(struct queue *q);

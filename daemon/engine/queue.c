@@ -230,7 +230,6 @@ void queue_post(struct queue *q, struct command *const *commands,
 	struct sharq_journal *j = q->journal;
 	uint64_t seq;
 
-	pthread_mutex_lock(&q->cq_lock);
 	seq = atomic_load_explicit(&q->cq_seq, memory_order_relaxed);
 	for (unsigned int i = 0; i < n; i++) {
 		struct sharq_journal_slot *slot = queue_slot(q, commands[i]);
@@ -247,9 +246,12 @@ void queue_post(struct queue *q, struct command *const *commands,
 		stats_count(&j->stats, &slot->desc, &cqes[i]);
 	}
 	__atomic_store_n(&j->cq_seq, seq, __ATOMIC_RELEASE);
-	__atomic_store_n(&q->ring->cq_tail, (uint32_t)seq, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&q->ring->cq_tail, (uint32_t)seq, __ATOMIC_RELEASE);
 	atomic_store_explicit(&q->cq_seq, seq, memory_order_release);
-	pthread_mutex_unlock(&q->cq_lock);
+}
+
+void queue_notify(struct queue *q)
+{
 	if (__atomic_load_n(&q->ring->client_flags, __ATOMIC_SEQ_CST) &
 	    SHARQ_CLIENT_WANT_EVENT)
 		notify_client(q);

@@ -94,15 +94,32 @@ static bool run_now(struct engine *e, struct queue *q,
 	return true;
 }
 
+/* The poller's way to what cq_lock protects. Return: to be given to cq_unlock. */
+static bool cq_lock(struct queue *q)
+{
+	bool alone = !atomic_load_explicit(&q->jobs_out, memory_order_acquire);
+
+	if (!alone)
+		pthread_mutex_lock(&q->cq_lock);
+	return alone;
+}
+
+static void cq_unlock(struct queue *q, bool alone)
+{
+	if (!alone)
+		pthread_mutex_unlock(&q->cq_lock);
+}
+
 static struct command *take_command(struct queue *q)
 {
 	struct command *c = q->free_local;
 
 	if (!c) {
-		pthread_mutex_lock(&q->cq_lock);
+		bool alone = cq_lock(q);
+
 		c = q->free_shared;
 		q->free_shared = NULL;
-		pthread_mutex_unlock(&q->cq_lock);
+		cq_unlock(q, alone);
 	}
 	q->free_local = c->next;
 	return c;
@@ -153,6 +170,7 @@ static void make_job(struct engine *e, struct queue *q, struct command *c)
 
 	if (desc->flags & SHARQ_DESC_LINK)
 		atomic_store(&q->link_wait, true);
+	atomic_fetch_add(&q->jobs_out, 1);
 	sharq_exec_init(&c->exec, desc, NULL);
 	job_push(e, q, c, false);
 }
@@ -170,6 +188,21 @@ static void give_back(struct queue *q, struct command *c)
 	q->free_local = c;
 }
 
+/*
+ * The lines come from the client's cache: all at once, rather than one after
+ * the other as the commands get to them.
+ */
+static void prefetch_batch(const struct queue *q, uint32_t n)
+{
+	uint32_t seq = (uint32_t)q->sq_seq;
+
+	for (uint32_t i = 1; i < n; i++)
+		__builtin_prefetch(&q->sq[sharq_ring_slot(seq + i, q->depth)]);
+	for (uint32_t i = 0; i < n; i += 2)
+		__builtin_prefetch(&q->cq[sharq_ring_slot(seq + i, q->depth)],
+				   1);
+}
+
 unsigned int queue_serve(struct engine *e, struct queue *q)
 {
 	struct sharq_desc *next = &q->sq[sharq_ring_slot((uint32_t)q->sq_seq,
@@ -184,6 +217,12 @@ unsigned int queue_serve(struct engine *e, struct queue *q)
 	__builtin_prefetch(next);
 	avail = __atomic_load_n(&q->ring->sq_tail, __ATOMIC_ACQUIRE) -
 		(uint32_t)q->sq_seq;
+	if (!avail && q->event_due) {
+		/* Orders the last post before the look at WANT_EVENT. */
+		atomic_fetch_add(&q->jobs_out, 0);
+		q->event_due = false;
+		queue_notify(q);
+	}
 	if (!avail || atomic_load_explicit(&q->flags, memory_order_relaxed) &
 			      (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD))
 		return 0;
@@ -198,6 +237,7 @@ unsigned int queue_serve(struct engine *e, struct queue *q)
 	if (avail > ENGINE_BATCH)
 		avail = ENGINE_BATCH;
 
+	prefetch_batch(q, avail);
 	while (taken < avail) {
 		struct command *c = take_command(q);
 		struct sharq_journal_slot *slot = queue_slot(q, c);
@@ -228,8 +268,14 @@ unsigned int queue_serve(struct engine *e, struct queue *q)
 	if (taken)
 		__atomic_store_n(&q->ring->sq_head, (uint32_t)q->sq_seq,
 				 __ATOMIC_RELEASE);
-	if (n_done)
+	if (n_done) {
+		bool alone = cq_lock(q);
+
 		queue_post(q, done, cqes, n_done);
+		cq_unlock(q, alone);
+		queue_notify(q);
+		q->event_due = true;
+	}
 	return taken;
 }
 
@@ -242,7 +288,12 @@ static void job_done(struct engine *e, struct queue *q, struct command *c,
 	if (c->exec.codec)
 		codec_put(e, c->exec.codec);
 	c->exec.codec = NULL;
+	pthread_mutex_lock(&q->cq_lock);
 	queue_post(q, &c, cqe, 1);
+	pthread_mutex_unlock(&q->cq_lock);
+	/* A full barrier, too: what follows sees WANT_EVENT if it was set. */
+	atomic_fetch_sub(&q->jobs_out, 1);
+	queue_notify(q);
 	if (link) {
 		atomic_store(&q->link_failed, cqe->status != SHARQ_OK);
 		atomic_store(&q->link_wait, false);

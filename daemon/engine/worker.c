@@ -316,6 +316,24 @@ static void take_events(struct worker *w, int timeout)
 	}
 }
 
+/*
+ * The right to poll is kept from round to round, so that a round costs no
+ * locked instruction, and given up for the time of a job.
+ */
+static bool take_poller(struct engine *e)
+{
+	return !atomic_load_explicit(&e->poller, memory_order_relaxed) &&
+	       !atomic_exchange_explicit(&e->poller, true,
+					 memory_order_acquire);
+}
+
+static void give_poller(struct engine *e, bool *poller)
+{
+	if (*poller)
+		atomic_store_explicit(&e->poller, false, memory_order_release);
+	*poller = false;
+}
+
 /* One look at each polled queue. Return: descriptors taken. */
 static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
 {
@@ -356,30 +374,34 @@ static void *worker_main(void *arg)
 	struct engine *e = w->engine;
 	uint64_t idle_since = 0, knock_poll = engine_now_ns(), now = 0;
 	unsigned int rounds = 0;
+	bool poller = false;
 
 	for (;;) {
 		bool clock = ++rounds % ROUNDS_PER_CLOCK == 0;
 		bool worked = false, polled = false;
 
-		if (atomic_load_explicit(&e->stop, memory_order_relaxed))
+		if (atomic_load_explicit(&e->stop, memory_order_relaxed)) {
+			give_poller(e, &poller);
 			park(w);
+		}
 		if (clock)
 			now = engine_now_ns();
-		if (!atomic_load_explicit(&e->poller, memory_order_relaxed) &&
-		    !atomic_exchange_explicit(&e->poller, true,
-					      memory_order_acquire)) {
+		poller = poller || take_poller(e);
+		if (poller) {
 			polled = atomic_load(&e->active_count);
 			worked = poll_round(e, clock, now);
-			atomic_store_explicit(&e->poller, false,
-					      memory_order_release);
 		}
-		if (run_one_job(e)) {
-			worked = true;
+		if (atomic_load_explicit(&e->jobs_count,
+					 memory_order_relaxed)) {
+			give_poller(e, &poller);
+			if (run_one_job(e))
+				worked = true;
 			/* A slice is long: the clock is due. */
 			rounds = ROUNDS_PER_CLOCK - 1;
 		}
 		if (clock && now - knock_poll > KNOCK_POLL_NS) {
 			knock_poll = now;
+			give_poller(e, &poller);
 			take_events(w, 0);
 		}
 		if (worked || polled) {
@@ -392,6 +414,7 @@ static void *worker_main(void *arg)
 		if (!idle_since)
 			idle_since = now;
 		else if (now - idle_since > e->spin_ns / 2) {
+			give_poller(e, &poller);
 			take_events(w, -1);
 			idle_since = 0;
 			rounds = 0;
