@@ -101,8 +101,8 @@ static enum sharq_field check_addresses(const struct sharq_desc *desc,
 		return SHARQ_FIELD_SRC;
 	if (rule->dst ? wraps(desc->dst, dst_len) : desc->dst != 0)
 		return SHARQ_FIELD_DST;
-	if (second ? wraps(desc->src2, desc->len) :
-		     !rule->arg && desc->src2 != 0)
+	if (second ? wraps(desc->src2, desc->len)
+		   : !rule->arg && desc->src2 != 0)
 		return rule->arg_field;
 	if (!rule->disjoint)
 		return SHARQ_FIELD_NONE;

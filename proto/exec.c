@@ -147,11 +147,11 @@ static inline uint32_t run_bytes(const struct sharq_desc *desc,
 static inline void bytes_result(const struct sharq_desc *desc, uint32_t done,
 				uint32_t crc, struct sharq_cqe *cqe)
 {
-	bool writes = SHARQ_OP_BIT(desc->op) &
-		      (SHARQ_OP_BIT(SHARQ_OP_COPY) |
-		       SHARQ_OP_BIT(SHARQ_OP_FILL) |
-		       SHARQ_OP_BIT(SHARQ_OP_COPY_CRC32C) |
-		       SHARQ_OP_BIT(SHARQ_OP_DUALCAST));
+	bool writes =
+		SHARQ_OP_BIT(desc->op) &
+		(SHARQ_OP_BIT(SHARQ_OP_COPY) | SHARQ_OP_BIT(SHARQ_OP_FILL) |
+		 SHARQ_OP_BIT(SHARQ_OP_COPY_CRC32C) |
+		 SHARQ_OP_BIT(SHARQ_OP_DUALCAST));
 
 	*cqe = (struct sharq_cqe){
 		.user_data = desc->user_data,

@@ -63,7 +63,8 @@ int sharq_frame_parse(const uint8_t *data, size_t len, unsigned int nfds,
 		return -EPROTO;
 	}
 	if (h.fds != nfds) {
-		*why = "the packet's descriptors aren't as many as its header says";
+		*why = "the packet's descriptors aren't as many as its header "
+		       "says";
 		return -EPROTO;
 	}
 	*body = data + sizeof(h);
@@ -126,7 +127,8 @@ int sharq_frame_send_msg(int sock, const ProtobufCMessage *msg, const int *fds,
 
 static void take_fds(struct msghdr *msg, struct sharq_frame *frame)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
+	     c = CMSG_NXTHDR(msg, c)) {
 		size_t n;
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)

@@ -40,10 +40,11 @@
 /* Operations. Their numbers are bit numbers in a device's set of operations. */
 enum sharq_op {
 	SHARQ_OP_NOP = 0,
-	SHARQ_OP_COPY = 1,	  /* dst = src, memmove semantics */
-	SHARQ_OP_FILL = 2,	  /* dst = pattern, repeated from its first byte */
-	SHARQ_OP_COMPARE = 3,	  /* src against src2; MISMATCH: consumed = offset */
-	SHARQ_OP_CRC32C = 4,	  /* crc = crc32c(seed, src); RFC 3720 */
+	SHARQ_OP_COPY = 1, /* dst = src, memmove semantics */
+	SHARQ_OP_FILL = 2, /* dst = pattern, repeated from its first byte */
+	SHARQ_OP_COMPARE =
+		3,	     /* src against src2; MISMATCH: consumed = offset */
+	SHARQ_OP_CRC32C = 4, /* crc = crc32c(seed, src); RFC 3720 */
 	SHARQ_OP_COPY_CRC32C = 5, /* both in one pass; src and dst disjoint */
 	SHARQ_OP_DUALCAST = 6,	  /* dst = dst2 = src; all three disjoint */
 	SHARQ_OP_COMPRESS = 7,	  /* deflate; src and dst disjoint */
@@ -74,9 +75,8 @@ enum sharq_op {
 #define SHARQ_DESC_LINK (1U << 1)
 #define SHARQ_DESC_EXT (1U << 2)
 #define SHARQ_DESC_MORE (1U << 3)
-#define SHARQ_DESC_FLAGS                                       \
-	(SHARQ_DESC_FENCE | SHARQ_DESC_LINK | SHARQ_DESC_EXT | \
-	 SHARQ_DESC_MORE)
+#define SHARQ_DESC_FLAGS                                                       \
+	(SHARQ_DESC_FENCE | SHARQ_DESC_LINK | SHARQ_DESC_EXT | SHARQ_DESC_MORE)
 
 /* Formats of COMPRESS and DECOMPRESS (sharq_desc.param). */
 enum sharq_format {
@@ -130,17 +130,17 @@ struct sharq_desc {
 /* Statuses of a completion: what happened, not only that it failed. */
 enum sharq_status {
 	SHARQ_OK = 0,
-	SHARQ_MISMATCH = 1,	  /* COMPARE: differs; consumed = first offset */
+	SHARQ_MISMATCH = 1, /* COMPARE: differs; consumed = first offset */
 	SHARQ_BAD_DESCRIPTOR = 2, /* consumed = enum sharq_field: which one */
-	SHARQ_UNSUPPORTED = 3,	  /* this device lacks the operation or length */
-	SHARQ_FAULT_READ = 4,	  /* a source can't be read */
-	SHARQ_FAULT_WRITE = 5,	  /* a destination can't be written */
-	SHARQ_DENIED = 6,	  /* policy or a limit forbids it */
-	SHARQ_NO_SPACE = 7,	  /* the result doesn't fit dst_len */
-	SHARQ_BAD_DATA = 8,	  /* DECOMPRESS: not a stream of that format */
+	SHARQ_UNSUPPORTED = 3, /* this device lacks the operation or length */
+	SHARQ_FAULT_READ = 4,  /* a source can't be read */
+	SHARQ_FAULT_WRITE = 5, /* a destination can't be written */
+	SHARQ_DENIED = 6,      /* policy or a limit forbids it */
+	SHARQ_NO_SPACE = 7,    /* the result doesn't fit dst_len */
+	SHARQ_BAD_DATA = 8,    /* DECOMPRESS: not a stream of that format */
 	SHARQ_TIMEOUT = 9,
-	SHARQ_RESET = 10,	  /* device or engine died: may be done or not */
-	SHARQ_CANCELED = 11,	  /* never started */
+	SHARQ_RESET = 10,    /* device or engine died: may be done or not */
+	SHARQ_CANCELED = 11, /* never started */
 	SHARQ_STATUS_COUNT
 };
 
@@ -239,7 +239,7 @@ struct sharq_ring {
 #define SHARQ_DEVICE_BROKEN (1U << 2)
 #define SHARQ_DEVICE_QUARANTINED (1U << 3)
 #define SHARQ_DEVICE_CLOSED (1U << 4)
-#define SHARQ_DEVICE_DEAD \
+#define SHARQ_DEVICE_DEAD                                                      \
 	(SHARQ_DEVICE_BROKEN | SHARQ_DEVICE_QUARANTINED | SHARQ_DEVICE_CLOSED)
 
 #ifdef __cplusplus

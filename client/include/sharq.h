@@ -108,7 +108,8 @@ struct sharq_device {
  *
  * Return: how many there are (perhaps more than @n), or -errno.
  */
-int sharq_devices(struct sharq *s, struct sharq_device *devices, unsigned int n);
+int sharq_devices(struct sharq *s, struct sharq_device *devices,
+		  unsigned int n);
 
 /*
  * CHECKED: bad pointers in descriptors become FAULT statuses with their

@@ -245,9 +245,9 @@ static int stop_timeout(const struct engine *e)
 
 	if (!e->stopping)
 		return -1;
-	return now >= e->stop_deadline_ns ?
-		       0 :
-		       (int)((e->stop_deadline_ns - now) / 1000000 + 1);
+	return now >= e->stop_deadline_ns
+		       ? 0
+		       : (int)((e->stop_deadline_ns - now) / 1000000 + 1);
 }
 
 int control_run(struct engine *e)

@@ -86,7 +86,7 @@ struct queue {
 	 */
 	pthread_mutex_t cq_lock;
 	struct command *free_shared;
-	_Atomic uint64_t cq_seq; /* read without the lock by the poller */
+	_Atomic uint64_t cq_seq;   /* read without the lock by the poller */
 	_Atomic uint32_t jobs_out; /* jobs made and not yet completed */
 	bool event_due; /* poller: posted; WANT_EVENT to be looked at again */
 
@@ -96,8 +96,8 @@ struct queue {
 	_Atomic bool link_wait;
 	_Atomic bool link_failed;
 
-	pthread_mutex_t flags_lock;  /* for changing flags; a leaf */
-	_Atomic uint32_t flags;	     /* SHARQ_DEVICE_*: ours, mirrored in the ring */
+	pthread_mutex_t flags_lock; /* for changing flags; a leaf */
+	_Atomic uint32_t flags; /* SHARQ_DEVICE_*: ours, mirrored in the ring */
 	_Atomic unsigned int active; /* position in engine.active + 1; 0: idle */
 	_Atomic bool hup;	     /* the client closed its end */
 	_Atomic bool draining;	     /* a Drain waits for in_flight 0 */
@@ -110,7 +110,11 @@ struct queue {
 	bool queued;
 };
 
-enum worker_state { WORKER_RUNNING, WORKER_ASLEEP, WORKER_PARKED };
+enum worker_state {
+	WORKER_RUNNING,
+	WORKER_ASLEEP,
+	WORKER_PARKED
+};
 
 struct worker {
 	_Alignas(64) _Atomic int state;
@@ -132,16 +136,18 @@ struct engine {
 	int epfd;	/* main's */
 	int main_event; /* eventfd: a worker has news (hup, drained, state) */
 	uint32_t owner_uid;
-	_Atomic bool stopping; /* Shutdown was asked: workers tell of completions */
+	_Atomic bool
+		stopping; /* Shutdown was asked: workers tell of completions */
 	uint64_t stop_request, stop_deadline_ns;
 
 	/* Workers sleep on this: queues' sockets and wake_event. */
 	int worker_epfd;
 	int wake_event;
 
-	_Atomic bool stop;	 /* the world is to stop */
-	_Atomic bool news;	 /* main_event was raised and not yet read */
-	_Atomic uint32_t world;	 /* counts stops: what epoll said before is void */
+	_Atomic bool stop; /* the world is to stop */
+	_Atomic bool news; /* main_event was raised and not yet read */
+	_Atomic uint32_t
+		world; /* counts stops: what epoll said before is void */
 	pthread_mutex_t park_lock;
 	pthread_cond_t park_cond;
 

@@ -31,8 +31,9 @@ const char *__asan_default_options(void)
 
 static int usage(FILE *out)
 {
-	fprintf(out, "usage: sharq-engine --uid UID --gid GID [--owner-uid UID]\n"
-		     "Started by sharqd(8); not meant to be run by hand.\n");
+	fprintf(out,
+		"usage: sharq-engine --uid UID --gid GID [--owner-uid UID]\n"
+		"Started by sharqd(8); not meant to be run by hand.\n");
 	return out == stderr ? 2 : 0;
 }
 
@@ -120,8 +121,8 @@ int main(int argc, char **argv)
 	r = sandbox_drop(uid, gid);
 	if (r) {
 		fprintf(stderr, "sharq-engine: can't become uid %u: %s\n", uid,
-			r == -EPERM ? "not permitted, or it is root" :
-				      strerror(-r));
+			r == -EPERM ? "not permitted, or it is root"
+				    : strerror(-r));
 		return 1;
 	}
 	r = engine_setup(&engine);

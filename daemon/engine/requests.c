@@ -95,8 +95,8 @@ static int do_start(struct engine *e, const Sharq__Engine__Start *m,
 	if (e->worker_count)
 		return -EALREADY;
 	*why = "workers, slice or max_transfer is out of range";
-	if (!m->workers || m->workers > ENGINE_MAX_WORKERS ||
-	    m->slice < 4096 || m->spin_us > 1000000 || !m->max_transfer)
+	if (!m->workers || m->workers > ENGINE_MAX_WORKERS || m->slice < 4096 ||
+	    m->spin_us > 1000000 || !m->max_transfer)
 		return -EINVAL;
 	e->caps.ops = SHARQ_OPS_ALL;
 	e->caps.max_transfer = m->max_transfer;
@@ -420,5 +420,6 @@ void request_handle(struct engine *e, const Sharq__Engine__Request *req,
 		r = -ENOSYS;
 	}
 	if (r != LATER)
-		control_reply(e, req->id, r, r ? why ? why : strerror(-r) : NULL);
+		control_reply(e, req->id, r,
+			      r ? why ? why : strerror(-r) : NULL);
 }

@@ -21,8 +21,8 @@ static enum sharq_status resolve(const struct queue *q,
 					     ops[i].len, fault);
 
 		if (!p)
-			return ops[i].write ? SHARQ_FAULT_WRITE :
-					      SHARQ_FAULT_READ;
+			return ops[i].write ? SHARQ_FAULT_WRITE
+					    : SHARQ_FAULT_READ;
 		switch (ops[i].field) {
 		case SHARQ_FIELD_SRC:
 			mem->src = p;
@@ -205,8 +205,8 @@ static void prefetch_batch(const struct queue *q, uint32_t n)
 
 unsigned int queue_serve(struct engine *e, struct queue *q)
 {
-	struct sharq_desc *next = &q->sq[sharq_ring_slot((uint32_t)q->sq_seq,
-							 q->depth)];
+	struct sharq_desc *next =
+		&q->sq[sharq_ring_slot((uint32_t)q->sq_seq, q->depth)];
 	struct command *done[ENGINE_BATCH];
 	struct sharq_cqe cqes[ENGINE_BATCH];
 	unsigned int taken = 0, n_done = 0;
@@ -242,8 +242,8 @@ unsigned int queue_serve(struct engine *e, struct queue *q)
 		struct command *c = take_command(q);
 		struct sharq_journal_slot *slot = queue_slot(q, c);
 
-		slot->desc = q->sq[sharq_ring_slot((uint32_t)q->sq_seq,
-						   q->depth)];
+		slot->desc =
+			q->sq[sharq_ring_slot((uint32_t)q->sq_seq, q->depth)];
 		/* From here on only the copy: the compiler must not look again. */
 		__asm__ __volatile__("" ::: "memory");
 		if (must_wait(q, &slot->desc)) {

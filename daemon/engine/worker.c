@@ -339,8 +339,8 @@ static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
 {
 	unsigned int taken = 0;
 
-	for (uint32_t i = 0; i < atomic_load_explicit(&e->active_count,
-						      memory_order_acquire);
+	for (uint32_t i = 0;
+	     i < atomic_load_explicit(&e->active_count, memory_order_acquire);
 	     i++) {
 		struct queue *q = atomic_load_explicit(&e->active[i],
 						       memory_order_acquire);
