@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: MIT
+/* sharqctl bench: options, the course of it, the report. */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench.h"
+#include "daemon.h"
+#include "run.h"
+
+#define MAX_THREADS 256
+#define MAX_SECONDS 86400.0
+
+/* What the engine did for the threads' queues: only the daemon can tell. */
+struct engine_counts {
+	uint64_t knocks;
+	uint64_t events;
+};
+
+/* @sum: all threads together */
+struct report {
+	struct hist hist;
+	struct sharq_queue_counts counts;
+	struct engine_counts engine;
+	uint64_t errors;
+	unsigned int status;
+	double seconds;
+};
+
+static const char help_text[] =
+	"Usage: sharqctl bench OPERATION [options]\n\n"
+	"OPERATION: nop, copy, fill, compare, crc32c, copy-crc32c, dualcast, "
+	"compress,\ndecompress.\n\n"
+	"  --size N      bytes of a command (4096; K, M, G: powers of 1024)\n"
+	"  --depth N     commands in flight, a power of two (64)\n"
+	"  --batch N     commands submitted at once, up to depth (1)\n"
+	"  --threads N   threads, each with a queue of its own (1)\n"
+	"  --seconds S   how long (2)\n"
+	"  --path PATH   any, direct, shadow, embedded, inline (any)\n"
+	"  --set N       bytes of memory that the sources of all threads cover "
+	"in turn\n"
+	"                (as much as is in flight)\n"
+	"  --poll        look for completions all the time, never sleep\n"
+	"  --level N     of compress: 0 to 9 (0: the device's choice)\n"
+	"  --format F    of compress and decompress: gzip, zlib, raw (raw)\n"
+	"  --json        the result as JSON\n\n"
+	"All memory is shared with the device (sharq_alloc). Latency is from "
+	"the call that\nsubmits a batch to the moment when its completion is "
+	"taken, the clock being read\nonce for each batch and each handful of "
+	"completions. GB/s counts SIZE bytes (of\n10^9) for each command. "
+	"System calls: those of libsharq in submit, peek and wait,\nand of "
+	"the engine the knocks that it received and the events that it sent.";
+
+static int parse_op(const char *text, unsigned int *op)
+{
+	char name[32];
+	size_t i;
+
+	/* Names of the ABI in lower case, with dashes. */
+	for (i = 0; text[i] && i < sizeof(name) - 1; i++)
+		name[i] = text[i] == '-' ? '_' : toupper((unsigned char)text[i]);
+	name[i] = '\0';
+	for (*op = 0; *op < SHARQ_OP_COUNT; (*op)++)
+		if (!strcmp(name, sharq_op_name(*op)))
+			return 0;
+	return -EINVAL;
+}
+
+static int parse_number(const char *option, const char *text, uint64_t min,
+			uint64_t max, uint64_t *value)
+{
+	if (ctl_parse_size(text, value) || *value < min || *value > max)
+		return ctl_usage("bench", "--%s is '%s', expected %" PRIu64
+				 " to %" PRIu64, option, text, min, max);
+	return 0;
+}
+
+struct params {
+	uint64_t threads;
+	double seconds;
+};
+
+static int parse_option(struct bench *b, struct params *p, int opt)
+{
+	uint64_t v = 0;
+	char *end;
+	int ret = 0;
+
+	switch (opt) {
+	case 's':
+		ret = parse_number("size", optarg, 0, 1U << 30, &v);
+		b->size = v;
+		break;
+	case 'd':
+		ret = parse_number("depth", optarg, SHARQ_MIN_DEPTH,
+				   SHARQ_MAX_DEPTH, &v);
+		if (!ret && v & (v - 1))
+			ret = ctl_usage("bench", "--depth is '%s', expected a "
+					"power of two", optarg);
+		b->depth = v;
+		break;
+	case 'b':
+		ret = parse_number("batch", optarg, 1, SHARQ_MAX_DEPTH, &v);
+		b->batch = v;
+		break;
+	case 't':
+		ret = parse_number("threads", optarg, 1, MAX_THREADS,
+				   &p->threads);
+		break;
+	case 'S':
+		p->seconds = strtod(optarg, &end);
+		if (end == optarg || *end ||
+		    !(p->seconds > 0 && p->seconds <= MAX_SECONDS))
+			ret = ctl_usage("bench", "--seconds is '%s', expected "
+					"more than 0, up to %.0f", optarg,
+					MAX_SECONDS);
+		break;
+	case 'p':
+		if (run_parse_path(optarg, &b->queue.path))
+			ret = ctl_usage("bench", "--path is '%s', expected "
+					"any, direct, shadow, embedded or "
+					"inline", optarg);
+		break;
+	case 'w':
+		ret = parse_number("set", optarg, 0, 1ULL << 40, &b->set);
+		break;
+	case 'P':
+		b->poll = true;
+		break;
+	case 'l':
+		ret = parse_number("level", optarg, 0, SHARQ_MAX_LEVEL, &v);
+		b->level = v;
+		break;
+	default:
+		if (run_parse_format(optarg, &b->format))
+			ret = ctl_usage("bench", "--format is '%s', expected "
+					"gzip, zlib or raw", optarg);
+	}
+	return ret;
+}
+
+/* Return: 0, -1 when help was asked for and printed, or CTL_USAGE. */
+static int parse(struct bench *b, struct params *p, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "size", required_argument, NULL, 's' },
+		{ "depth", required_argument, NULL, 'd' },
+		{ "batch", required_argument, NULL, 'b' },
+		{ "threads", required_argument, NULL, 't' },
+		{ "seconds", required_argument, NULL, 'S' },
+		{ "path", required_argument, NULL, 'p' },
+		{ "set", required_argument, NULL, 'w' },
+		{ "poll", no_argument, NULL, 'P' },
+		{ "level", required_argument, NULL, 'l' },
+		{ "format", required_argument, NULL, 'f' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	int opt, ret;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (opt == 'h') {
+			puts(help_text);
+			return -1;
+		}
+		if (opt == ':')
+			return ctl_usage("bench", "'%s' needs a value",
+					 argv[optind - 1]);
+		if (opt == '?')
+			return ctl_usage("bench", "there is no option '%s'",
+					 argv[optind - 1]);
+		ret = parse_option(b, p, opt);
+		if (ret)
+			return ret;
+	}
+	if (argc - optind != 1)
+		return ctl_usage("bench", "expected one operation");
+	if (parse_op(argv[optind], &b->op))
+		return ctl_usage("bench", "'%s' is no operation",
+				 argv[optind]);
+	if (b->batch > b->depth)
+		return ctl_usage("bench", "--batch is %u, expected at most the "
+				 "depth, %u", b->batch, b->depth);
+	if (b->op == SHARQ_OP_NOP)
+		b->size = 0;
+	b->queue.depth = b->depth;
+	b->queue.ops = SHARQ_OP_BIT(b->op);
+	b->set /= p->threads;
+	return 0;
+}
+
+static int read_engine(struct daemon *d, struct bench_thread *t, uint64_t n,
+		       struct engine_counts *c, struct failure *f)
+{
+	Sharq__Pb__ServerMessage *m;
+	Sharq__Pb__QueueStats *s;
+	uint64_t i;
+	int err;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; d && i < n; i++) {
+		err = daemon_queue(d, t[i].info.id, &m, f);
+		if (err)
+			return err;
+		s = m->reply->queues->queue[0]->stats;
+		c->knocks += s ? s->knocks : 0;
+		c->events += s ? s->events : 0;
+		daemon_free(m);
+	}
+	return 0;
+}
+
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+/* Until the time is over, somebody wants an end, or a thread has failed. */
+static void wait_end(const sigset_t *set, double seconds)
+{
+	struct timespec now, end, left;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += (time_t)seconds;
+	end.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+	for (;;) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		left.tv_sec = end.tv_sec - now.tv_sec;
+		left.tv_nsec = end.tv_nsec - now.tv_nsec;
+		while (left.tv_nsec < 0) {
+			left.tv_nsec += 1000000000L;
+			left.tv_sec--;
+		}
+		left.tv_sec += left.tv_nsec / 1000000000L;
+		left.tv_nsec %= 1000000000L;
+		if (left.tv_sec < 0 || sigtimedwait(set, NULL, &left) > 0 ||
+		    errno != EINTR)
+			return;
+	}
+}
+
+/*
+ * Threads meet twice at the barrier: after the first time all have warmed up
+ * and none runs, which is when the engine's counts are read.
+ */
+static int measure(struct bench *b, struct bench_thread *t, uint64_t n,
+		   double seconds, struct daemon *d, struct report *r,
+		   struct failure *f)
+{
+	struct engine_counts before = { 0 }, after = { 0 };
+	sigset_t set;
+	uint64_t i, started = 0;
+	int err = 0;
+
+	block_signals(&set);
+	b->main = pthread_self();
+	pthread_barrier_init(&b->ready, NULL, n + 1);
+	for (; started < n && !err; started += !err) {
+		err = -pthread_create(&t[started].thread, NULL,
+				      bench_thread_main, &t[started]);
+		if (err)
+			fail(f, err, "starting thread %" PRIu64 ": %s",
+			     started + 1, strerror(-err));
+	}
+	/* Threads that wait at a barrier for one that never comes can only be
+	 * ended with the process. */
+	if (err)
+		exit(ctl_failed(f));
+	pthread_barrier_wait(&b->ready);
+	err = read_engine(d, t, n, &before, f);
+	if (err)
+		atomic_store(&b->stop, true);
+	pthread_barrier_wait(&b->ready);
+	if (!err)
+		wait_end(&set, seconds);
+	atomic_store(&b->stop, true);
+	for (i = 0; i < n; i++)
+		pthread_join(t[i].thread, NULL);
+	pthread_barrier_destroy(&b->ready);
+	if (!err)
+		err = read_engine(d, t, n, &after, f);
+	for (i = 0; i < n && !err; i++)
+		if (t[i].err)
+			err = fail(f, t[i].err, "%s", t[i].failure.text);
+	r->engine.knocks = after.knocks - before.knocks;
+	r->engine.events = after.events - before.events;
+	return err;
+}
+
+static void sum_up(struct report *r, const struct bench_thread *t, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = 0; i < n; i++) {
+		hist_merge(&r->hist, &t[i].hist);
+		r->counts.syscalls += t[i].counts.syscalls;
+		r->counts.staged += t[i].counts.staged;
+		r->counts.inlined += t[i].counts.inlined;
+		if (t[i].errors && !r->errors)
+			r->status = t[i].status;
+		r->errors += t[i].errors;
+		if (t[i].seconds > r->seconds)
+			r->seconds = t[i].seconds;
+	}
+}
+
+static void print_report(const struct bench *b, const struct bench_thread *t,
+			 uint64_t threads, const struct report *r, bool json)
+{
+	uint64_t ops = r->hist.count;
+	double rate = r->seconds > 0 ? (double)ops / r->seconds : 0;
+	double gbs = rate * b->size / 1e9;
+	double p50 = hist_percentile(&r->hist, 50);
+	double p99 = hist_percentile(&r->hist, 99);
+	double p999 = hist_percentile(&r->hist, 99.9);
+	uint64_t calls = r->counts.syscalls + r->engine.knocks +
+			 r->engine.events;
+	double per_op = ops ? (double)calls / (double)ops : 0;
+	const char *op = sharq_op_name(b->op);
+	const char *path = sharq_path_name(t->info.path);
+
+	if (json) {
+		printf("{\"operation\":\"%s\",\"path\":\"%s\",\"size\":%u,"
+		       "\"depth\":%u,\"batch\":%u,\"threads\":%" PRIu64
+		       ",\"set\":%" PRIu64 ",\"poll\":%s,\"seconds\":%.6f,",
+		       op, path, b->size, b->depth, b->batch, threads,
+		       b->set * threads, b->poll ? "true" : "false",
+		       r->seconds);
+		printf("\"ops\":%" PRIu64 ",\"errors\":%" PRIu64
+		       ",\"ops_per_second\":%.1f,\"gb_per_second\":%.6f,"
+		       "\"p50_ns\":%.1f,\"p99_ns\":%.1f,\"p999_ns\":%.1f,",
+		       ops, r->errors, rate, gbs, p50, p99, p999);
+		printf("\"client_syscalls\":%" PRIu64 ",\"engine_knocks\":%"
+		       PRIu64 ",\"engine_events\":%" PRIu64
+		       ",\"syscalls_per_op\":%.6f,\"staged\":%" PRIu64
+		       ",\"inlined\":%" PRIu64 "}\n", r->counts.syscalls,
+		       r->engine.knocks, r->engine.events, per_op,
+		       r->counts.staged, r->counts.inlined);
+		return;
+	}
+	printf("%s of %u bytes, path %s, depth %u, batch %u, %" PRIu64
+	       " thread%s, %s, %.2f s\n", op, b->size, path, b->depth, b->batch,
+	       threads, threads == 1 ? "" : "s", b->poll ? "polled" :
+	       "sleeping", r->seconds);
+	printf("  operations/s  %.0f\n", rate);
+	printf("  GB/s          %.3f\n", gbs);
+	printf("  latency       p50 %.2f us, p99 %.2f us, p99.9 %.2f us\n",
+	       p50 / 1000, p99 / 1000, p999 / 1000);
+	printf("  system calls  %.4f per operation (libsharq %" PRIu64
+	       "; engine: %" PRIu64 " knocks received,\n"
+	       "                %" PRIu64 " events sent; in %" PRIu64
+	       " operations)\n", per_op, r->counts.syscalls, r->engine.knocks,
+	       r->engine.events, ops);
+	if (r->errors)
+		printf("  errors        %" PRIu64 ", the first %s\n", r->errors,
+		       sharq_status_name(r->status));
+}
+
+static int connect_both(struct bench *b, const struct ctl *c,
+			struct daemon **d, struct failure *f)
+{
+	int err;
+
+	if (b->queue.path == SHARQ_PATH_INLINE) {
+		err = sharq_connect_none(&b->s);
+		return err ? fail(f, err, "%s", strerror(-err)) : 0;
+	}
+	err = sharq_connect(&b->s, c->socket);
+	if (err)
+		return ctl_connect_fail(f, err, c->socket);
+	return daemon_open(d, c->socket, f);
+}
+
+int cmd_bench(struct ctl *c, int argc, char **argv)
+{
+	struct bench b = { .size = 4096, .depth = 64, .batch = 1,
+			   .format = SHARQ_FORMAT_RAW };
+	struct params p = { .threads = 1, .seconds = 2 };
+	struct bench_thread *t = NULL;
+	struct daemon *d = NULL;
+	struct report *r = NULL;
+	struct failure f;
+	uint64_t i;
+	int err;
+
+	err = parse(&b, &p, argc, argv);
+	if (err)
+		return err < 0 ? CTL_OK : err;
+	err = connect_both(&b, c, &d, &f);
+	if (!err) {
+		t = calloc(p.threads, sizeof(*t));
+		r = calloc(1, sizeof(*r));
+		if (!t || !r)
+			err = fail(&f, -ENOMEM, "out of memory");
+	}
+	for (i = 0; !err && i < p.threads; i++) {
+		t[i].b = &b;
+		err = bench_thread_prepare(&t[i]);
+		if (err)
+			f = t[i].failure;
+	}
+	if (!err)
+		err = measure(&b, t, p.threads, p.seconds, d, r, &f);
+	if (!err) {
+		sum_up(r, t, p.threads);
+		print_report(&b, t, p.threads, r, c->json);
+	}
+	for (i = 0; t && i < p.threads && t[i].b; i++)
+		bench_thread_release(&t[i]);
+	free(t);
+	if (!err && r->errors)
+		err = fail(&f, -EIO, "%" PRIu64 " commands failed", r->errors);
+	free(r);
+	sharq_disconnect(b.s);
+	daemon_close(d);
+	return err ? ctl_failed(&f) : CTL_OK;
+}

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: MIT
+/* The commands that show: devices, queues, clients, stats, show queue. */
+#include <errno.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "sharq.h"
+#include "table.h"
+
+#define N(a) (sizeof(a) / sizeof((a)[0]))
+
+/*
+ * struct view - what to show, once or again and again
+ * @queue: show queue: which
+ */
+struct view {
+	int (*show)(const struct view *v, struct daemon *d, struct failure *f);
+	bool json;
+	uint64_t queue;
+};
+
+static void put_user(struct table *t, unsigned int column, uint32_t uid)
+{
+	struct passwd *pw = getpwuid(uid);
+	char buf[16];
+
+	snprintf(buf, sizeof(buf), "%u", uid);
+	table_text(t, column, pw ? pw->pw_name : buf);
+}
+
+static int finish(struct table *t, struct failure *f)
+{
+	int err = table_print(t);
+
+	table_free(t);
+	return err ? fail(f, err, "printing: %s", strerror(-err)) : 0;
+}
+
+static int begin(struct table **t, const char *name,
+		 const struct column *columns, unsigned int n, bool json,
+		 bool upright, struct failure *f)
+{
+	int err = table_new(t, name, columns, n, json, upright);
+
+	return err ? fail(f, err, "out of memory") : 0;
+}
+
+/* A reply of another kind than was asked for. */
+static int odd_reply(Sharq__Pb__ServerMessage *m, struct failure *f)
+{
+	daemon_free(m);
+	return fail(f, -EPROTO, "sharqd answered something else than was "
+		    "asked: is it another version?");
+}
+
+static void op_names(uint32_t ops, char *buf, size_t size)
+{
+	size_t n = 0;
+	unsigned int op;
+	char *p;
+
+	buf[0] = '\0';
+	for (op = 0; op < SHARQ_OP_COUNT && n < size; op++)
+		if (ops & SHARQ_OP_BIT(op))
+			n += snprintf(buf + n, size - n, "%s%s", n ? " " : "",
+				      sharq_op_name(op));
+	for (p = buf; *p; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? *p + 32 : *p;
+}
+
+static const struct column device_columns[] = {
+	{ "id", "ID", COLUMN_NUMBER, false },
+	{ "name", "NAME", COLUMN_TEXT, false },
+	{ "provider", "PROVIDER", COLUMN_TEXT, false },
+	{ "paths", "PATHS", COLUMN_TEXT, false },
+	{ "max_depth", "DEPTH", COLUMN_NUMBER, false },
+	{ "max_transfer", "MAX", COLUMN_BYTES, false },
+	{ "queues_used", "USED", COLUMN_NUMBER, false },
+	{ "queues_free", "FREE", COLUMN_NUMBER, false },
+	{ "operations", "OPERATIONS", COLUMN_TEXT, true },
+	{ "note", "NOTE", COLUMN_TEXT, true },
+};
+
+static int show_devices(const struct view *v, struct daemon *d,
+			struct failure *f)
+{
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	Sharq__Pb__DevicesGet get = SHARQ__PB__DEVICES_GET__INIT;
+	Sharq__Pb__ServerMessage *m;
+	Sharq__Pb__Device *e;
+	struct table *t;
+	char text[200];
+	size_t i, j, n;
+	int err;
+
+	req.body_case = SHARQ__PB__REQUEST__BODY_DEVICES;
+	req.devices = &get;
+	err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
+	if (err)
+		return err;
+	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_DEVICES)
+		return odd_reply(m, f);
+	err = begin(&t, "devices", device_columns, N(device_columns), v->json,
+		    false, f);
+	for (i = 0; !err && i < m->reply->devices->n_device; i++) {
+		e = m->reply->devices->device[i];
+		table_row(t);
+		table_value(t, 0, e->id);
+		table_text(t, 1, e->name);
+		table_text(t, 2, e->provider);
+		for (j = n = 0, text[0] = '\0';
+		     j < e->n_paths && n < sizeof(text); j++)
+			n += snprintf(text + n, sizeof(text) - n, "%s%s",
+				      n ? " " : "",
+				      sharq_path_name(e->paths[j]));
+		table_text(t, 3, text);
+		table_value(t, 4, e->max_depth);
+		table_value(t, 5, e->max_transfer);
+		table_value(t, 6, e->queues_used);
+		table_value(t, 7, e->queues_free);
+		op_names(e->ops, text, sizeof(text));
+		table_text(t, 8, text);
+		table_text(t, 9, e->note ? e->note : "");
+	}
+	daemon_free(m);
+	return err ? err : finish(t, f);
+}
+
+static const struct column queue_columns[] = {
+	{ "id", "ID", COLUMN_NUMBER, false },
+	{ "user", "USER", COLUMN_TEXT, false },
+	{ "pid", "PID", COLUMN_NUMBER, false },
+	{ "program", "PROGRAM", COLUMN_TEXT, false },
+	{ "path", "PATH", COLUMN_TEXT, false },
+	{ "depth", "DEPTH", COLUMN_NUMBER, false },
+	{ "state", "STATE", COLUMN_TEXT, false },
+	{ "in_flight", "BUSY", COLUMN_NUMBER, false },
+	{ "commands", "COMMANDS", COLUMN_NUMBER, false },
+	{ "bytes", "BYTES", COLUMN_BYTES, false },
+	{ "age_ms", "AGE", COLUMN_AGE, false },
+};
+
+static const Sharq__Pb__QueueStats no_stats = SHARQ__PB__QUEUE_STATS__INIT;
+
+static void queue_row(struct table *t, const Sharq__Pb__Queue *q)
+{
+	const Sharq__Pb__QueueStats *s = q->stats ? q->stats : &no_stats;
+
+	table_row(t);
+	table_value(t, 0, q->id);
+	put_user(t, 1, q->uid);
+	table_value(t, 2, q->pid);
+	table_text(t, 3, q->program ? q->program : "");
+	table_text(t, 4, sharq_path_name(q->path));
+	table_value(t, 5, q->depth);
+	table_text(t, 6, daemon_state_name(q->state));
+	table_value(t, 7, s->in_flight);
+	table_value(t, 8, s->commands);
+	table_value(t, 9, s->bytes);
+	table_value(t, 10, q->age_ms);
+}
+
+static int show_queues(const struct view *v, struct daemon *d,
+		       struct failure *f)
+{
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	Sharq__Pb__QueuesGet get = SHARQ__PB__QUEUES_GET__INIT;
+	Sharq__Pb__ServerMessage *m;
+	struct table *t;
+	bool more = true;
+	size_t i, n;
+	int err;
+
+	req.body_case = SHARQ__PB__REQUEST__BODY_QUEUES;
+	req.queues = &get;
+	get.has_after = 1;
+	err = begin(&t, "queues", queue_columns, N(queue_columns), v->json,
+		    false, f);
+	if (err)
+		return err;
+	while (more) {
+		err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
+		if (!err &&
+		    m->reply->body_case != SHARQ__PB__REPLY__BODY_QUEUES)
+			err = odd_reply(m, f);
+		if (err) {
+			table_free(t);
+			return err;
+		}
+		n = m->reply->queues->n_queue;
+		for (i = 0; i < n; i++)
+			queue_row(t, m->reply->queues->queue[i]);
+		/* Only forwards: a daemon that repeats itself ends the list. */
+		more = m->reply->queues->more && n &&
+		       m->reply->queues->queue[n - 1]->id > get.after;
+		if (n)
+			get.after = m->reply->queues->queue[n - 1]->id;
+		daemon_free(m);
+	}
+	return finish(t, f);
+}
+
+static const struct column client_columns[] = {
+	{ "session", "SESSION", COLUMN_NUMBER, false },
+	{ "user", "USER", COLUMN_TEXT, false },
+	{ "pid", "PID", COLUMN_NUMBER, false },
+	{ "program", "PROGRAM", COLUMN_TEXT, false },
+	{ "queues", "QUEUES", COLUMN_NUMBER, false },
+	{ "arena_bytes", "ARENA", COLUMN_BYTES, false },
+	{ "connected", "CONNECTED", COLUMN_FLAG, false },
+	{ "age_ms", "AGE", COLUMN_AGE, false },
+};
+
+static void client_row(struct table *t, const Sharq__Pb__Client *c)
+{
+	table_row(t);
+	table_value(t, 0, c->session);
+	put_user(t, 1, c->uid);
+	table_value(t, 2, c->pid);
+	table_text(t, 3, c->program ? c->program : "");
+	table_value(t, 4, c->queues);
+	table_value(t, 5, c->arena_bytes);
+	table_value(t, 6, c->connected);
+	table_value(t, 7, c->age_ms);
+}
+
+static int show_clients(const struct view *v, struct daemon *d,
+			struct failure *f)
+{
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	Sharq__Pb__ClientsGet get = SHARQ__PB__CLIENTS_GET__INIT;
+	Sharq__Pb__ServerMessage *m;
+	struct table *t;
+	bool more = true;
+	size_t i, n;
+	int err;
+
+	req.body_case = SHARQ__PB__REQUEST__BODY_CLIENTS;
+	req.clients = &get;
+	get.has_after = 1;
+	err = begin(&t, "clients", client_columns, N(client_columns), v->json,
+		    false, f);
+	if (err)
+		return err;
+	while (more) {
+		err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
+		if (!err &&
+		    m->reply->body_case != SHARQ__PB__REPLY__BODY_CLIENTS)
+			err = odd_reply(m, f);
+		if (err) {
+			table_free(t);
+			return err;
+		}
+		n = m->reply->clients->n_client;
+		for (i = 0; i < n; i++)
+			client_row(t, m->reply->clients->client[i]);
+		more = m->reply->clients->more && n &&
+		       m->reply->clients->client[n - 1]->session > get.after;
+		if (n)
+			get.after = m->reply->clients->client[n - 1]->session;
+		daemon_free(m);
+	}
+	return finish(t, f);
+}
+
+static const struct column stats_columns[] = {
+	{ "uptime_ms", "daemon runs for", COLUMN_AGE, false },
+	{ "clients", "clients", COLUMN_NUMBER, false },
+	{ "queues", "queues", COLUMN_NUMBER, false },
+	{ "queues_ended", "queues that ended", COLUMN_NUMBER, false },
+	{ "engines", "engines", COLUMN_NUMBER, false },
+	{ "engine_deaths", "engines that died", COLUMN_NUMBER, false },
+	{ "arena_bytes", "shared memory", COLUMN_BYTES, false },
+	{ "peers_dropped", "peers dropped", COLUMN_NUMBER, false },
+	{ "commands", "commands completed", COLUMN_NUMBER, false },
+	{ "bytes", "bytes", COLUMN_BYTES, false },
+	{ "faults", "  of them faults", COLUMN_NUMBER, false },
+	{ "refused", "  refused", COLUMN_NUMBER, false },
+	{ "failed", "  failed", COLUMN_NUMBER, false },
+	{ "resets", "  of these resets", COLUMN_NUMBER, false },
+	{ "in_flight", "in flight", COLUMN_NUMBER, false },
+	{ "knocks", "knocks by clients", COLUMN_NUMBER, false },
+	{ "events", "events to clients", COLUMN_NUMBER, false },
+};
+
+static void put_stats(struct table *t, unsigned int column,
+		      const Sharq__Pb__QueueStats *s)
+{
+	if (!s)
+		s = &no_stats;
+	table_value(t, column++, s->commands);
+	table_value(t, column++, s->bytes);
+	table_value(t, column++, s->faults);
+	table_value(t, column++, s->refused);
+	table_value(t, column++, s->failed);
+	table_value(t, column++, s->resets);
+	table_value(t, column++, s->in_flight);
+	table_value(t, column++, s->knocks);
+	table_value(t, column, s->events);
+}
+
+static int show_stats(const struct view *v, struct daemon *d,
+		      struct failure *f)
+{
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	Sharq__Pb__StatsGet get = SHARQ__PB__STATS_GET__INIT;
+	Sharq__Pb__ServerMessage *m;
+	Sharq__Pb__Stats *s;
+	struct table *t;
+	int err;
+
+	req.body_case = SHARQ__PB__REQUEST__BODY_STATS;
+	req.stats = &get;
+	err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
+	if (err)
+		return err;
+	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_STATS)
+		return odd_reply(m, f);
+	s = m->reply->stats;
+	err = begin(&t, "stats", stats_columns, N(stats_columns), v->json, true,
+		    f);
+	if (!err) {
+		table_row(t);
+		table_value(t, 0, s->uptime_ms);
+		table_value(t, 1, s->clients);
+		table_value(t, 2, s->queues);
+		table_value(t, 3, s->queues_ended);
+		table_value(t, 4, s->engines);
+		table_value(t, 5, s->engine_deaths);
+		table_value(t, 6, s->arena_bytes);
+		table_value(t, 7, s->peers_dropped);
+		put_stats(t, 8, s->total);
+	}
+	daemon_free(m);
+	return err ? err : finish(t, f);
+}
+
+static const struct column one_columns[] = {
+	{ "id", "queue", COLUMN_NUMBER, false },
+	{ "user", "user", COLUMN_TEXT, false },
+	{ "pid", "process", COLUMN_NUMBER, false },
+	{ "program", "program", COLUMN_TEXT, false },
+	{ "session", "session", COLUMN_NUMBER, false },
+	{ "device", "device", COLUMN_NUMBER, false },
+	{ "path", "path", COLUMN_TEXT, false },
+	{ "reason", "why not a better path", COLUMN_TEXT, true },
+	{ "depth", "depth", COLUMN_NUMBER, false },
+	{ "state", "state", COLUMN_TEXT, false },
+	{ "engine_pid", "engine's process", COLUMN_NUMBER, false },
+	{ "age_ms", "age", COLUMN_AGE, false },
+	{ "commands", "commands completed", COLUMN_NUMBER, false },
+	{ "bytes", "bytes", COLUMN_BYTES, false },
+	{ "faults", "  of them faults", COLUMN_NUMBER, false },
+	{ "refused", "  refused", COLUMN_NUMBER, false },
+	{ "failed", "  failed", COLUMN_NUMBER, false },
+	{ "resets", "  of these resets", COLUMN_NUMBER, false },
+	{ "in_flight", "in flight", COLUMN_NUMBER, false },
+	{ "knocks", "knocks by the client", COLUMN_NUMBER, false },
+	{ "events", "events to the client", COLUMN_NUMBER, false },
+};
+
+static int show_one(const struct view *v, struct daemon *d, struct failure *f)
+{
+	Sharq__Pb__ServerMessage *m;
+	Sharq__Pb__Queue *q;
+	struct table *t;
+	int err;
+
+	err = daemon_queue(d, v->queue, &m, f);
+	if (err)
+		return err;
+	q = m->reply->queues->queue[0];
+	err = begin(&t, "queue", one_columns, N(one_columns), v->json, true, f);
+	if (!err) {
+		table_row(t);
+		table_value(t, 0, q->id);
+		put_user(t, 1, q->uid);
+		table_value(t, 2, q->pid);
+		table_text(t, 3, q->program ? q->program : "");
+		table_value(t, 4, q->session);
+		table_value(t, 5, q->device);
+		table_text(t, 6, sharq_path_name(q->path));
+		table_text(t, 7, q->reason ? q->reason : "");
+		table_value(t, 8, q->depth);
+		table_text(t, 9, daemon_state_name(q->state));
+		table_value(t, 10, q->engine_pid);
+		table_value(t, 11, q->age_ms);
+		put_stats(t, 12, q->stats);
+	}
+	daemon_free(m);
+	return err ? err : finish(t, f);
+}
+
+/* Show once, or until a signal. A daemon that goes away may come back. */
+static int view_run(struct ctl *c, struct view *v)
+{
+	struct failure f;
+	struct daemon *d = NULL;
+	struct timespec pause = { c->watch_ms / 1000,
+				  c->watch_ms % 1000 * 1000000L };
+	bool clear = c->watch_ms && !c->json && isatty(STDOUT_FILENO);
+	int ret, err;
+
+	v->json = c->json;
+	ret = daemon_open(&d, c->socket, &f);
+	if (ret)
+		return ctl_failed(&f);
+	if (c->watch_ms)
+		ctl_catch_signals();
+	do {
+		ret = 0;
+		if (clear)
+			fputs("\033[H\033[2J", stdout);
+		err = d ? 0 : daemon_open(&d, c->socket, &f);
+		if (!err)
+			err = v->show(v, d, &f);
+		if (err && err != -EINTR)
+			ret = ctl_failed(&f);
+		if (err == -ENOTCONN || err == -EPROTO || err == -ETIMEDOUT)
+			d = daemon_close(d);
+		if (fflush(stdout))
+			break;
+		if (c->watch_ms && !ctl_stop)
+			nanosleep(&pause, NULL);
+	} while (c->watch_ms && !ctl_stop);
+	daemon_close(d);
+	return ret;
+}
+
+static int simple_view(struct ctl *c, int argc, char **argv,
+		       int (*show)(const struct view *, struct daemon *,
+				   struct failure *),
+		       const char *help)
+{
+	struct view v = { .show = show };
+
+	if (argc > 1 && !strcmp(argv[1], "--help")) {
+		printf("Usage: sharqctl %s [--socket PATH] [--json] "
+		       "[--watch [SECS]]\n\n%s\n", argv[0], help);
+		return CTL_OK;
+	}
+	if (argc > 1)
+		return ctl_usage(argv[0], "'%s' takes no argument '%s'",
+				 argv[0], argv[1]);
+	return view_run(c, &v);
+}
+
+int cmd_devices(struct ctl *c, int argc, char **argv)
+{
+	return simple_view(c, argc, argv, show_devices,
+			   "Lists devices: their paths, deepest queue, largest "
+			   "transfer, queues in use\nand free for you, "
+			   "operations, and why a better path isn't offered.");
+}
+
+int cmd_queues(struct ctl *c, int argc, char **argv)
+{
+	return simple_view(c, argc, argv, show_queues,
+			   "Lists your queues (root: all). BUSY: commands in "
+			   "flight; COMMANDS: completed.");
+}
+
+int cmd_clients(struct ctl *c, int argc, char **argv)
+{
+	return simple_view(c, argc, argv, show_clients,
+			   "Lists your connected programs (root: all). ARENA: "
+			   "memory shared with the device.");
+}
+
+int cmd_stats(struct ctl *c, int argc, char **argv)
+{
+	return simple_view(c, argc, argv, show_stats,
+			   "Shows totals over your queues (root: all), living "
+			   "and ended.");
+}
+
+int cmd_show(struct ctl *c, int argc, char **argv)
+{
+	struct view v = { .show = show_one };
+
+	if (argc > 1 && !strcmp(argv[1], "--help")) {
+		puts("Usage: sharqctl show queue ID [--socket PATH] [--json] "
+		     "[--watch [SECS]]\n\nShows all about one queue. 'sharqctl "
+		     "queues' lists ids.");
+		return CTL_OK;
+	}
+	if (argc != 3 || strcmp(argv[1], "queue"))
+		return ctl_usage("show", "expected 'show queue ID'");
+	if (ctl_parse_size(argv[2], &v.queue))
+		return ctl_usage("show", "'%s' is no queue's id, expected a "
+				 "number", argv[2]);
+	return view_run(c, &v);
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <inttypes.h>
+#include <libsmartcols.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "table.h"
+
+#define TABLE_WIDTH 80
+
+/* @lines: of an upright table, one for each column; else lines[0] is the row. */
+struct table {
+	struct libscols_table *tb;
+	const struct column *columns;
+	unsigned int n;
+	bool json;
+	bool upright;
+	bool failed;
+	struct libscols_line *lines[];
+};
+
+static void add_columns(struct table *t)
+{
+	const struct column *c;
+	struct libscols_column *cl;
+	unsigned int i;
+	int flags;
+
+	for (i = 0; i < t->n; i++) {
+		c = &t->columns[i];
+		flags = c->wrap ? SCOLS_FL_WRAP :
+			c->kind == COLUMN_TEXT ? SCOLS_FL_TRUNC :
+			c->kind == COLUMN_FLAG ? 0 : SCOLS_FL_RIGHT;
+		cl = scols_table_new_column(t->tb, t->json ? c->key : c->head,
+					    0, t->json ? 0 : flags);
+		if (!cl) {
+			t->failed = true;
+			return;
+		}
+		scols_column_set_json_type(
+			cl, c->kind == COLUMN_TEXT ? SCOLS_JSON_STRING :
+			    c->kind == COLUMN_FLAG ? SCOLS_JSON_BOOLEAN :
+						     SCOLS_JSON_NUMBER);
+	}
+}
+
+int table_new(struct table **out, const char *name,
+	      const struct column *columns, unsigned int n, bool json,
+	      bool upright)
+{
+	struct table *t;
+
+	t = calloc(1, sizeof(*t) + n * sizeof(t->lines[0]));
+	if (!t)
+		return -ENOMEM;
+	t->columns = columns;
+	t->n = n;
+	t->json = json;
+	t->upright = upright && !json;
+	t->tb = scols_new_table();
+	if (!t->tb) {
+		free(t);
+		return -ENOMEM;
+	}
+	scols_table_set_name(t->tb, name);
+	scols_table_enable_json(t->tb, json);
+	if (!isatty(STDOUT_FILENO))
+		scols_table_set_termwidth(t->tb, TABLE_WIDTH);
+	if (t->upright) {
+		scols_table_enable_noheadings(t->tb, 1);
+		if (!scols_table_new_column(t->tb, "name", 0, 0) ||
+		    !scols_table_new_column(t->tb, "value", 0, SCOLS_FL_WRAP))
+			t->failed = true;
+	} else {
+		add_columns(t);
+	}
+	*out = t;
+	return 0;
+}
+
+struct table *table_free(struct table *t)
+{
+	if (t) {
+		scols_unref_table(t->tb);
+		free(t);
+	}
+	return NULL;
+}
+
+void table_row(struct table *t)
+{
+	unsigned int i, n = t->upright ? t->n : 1;
+
+	for (i = 0; i < n; i++) {
+		t->lines[i] = scols_table_new_line(t->tb, NULL);
+		if (!t->lines[i] ||
+		    (t->upright && scols_line_set_data(t->lines[i], 0,
+						       t->columns[i].head)))
+			t->failed = true;
+	}
+}
+
+void table_text(struct table *t, unsigned int column, const char *text)
+{
+	struct libscols_line *line = t->lines[t->upright ? column : 0];
+
+	if (t->failed ||
+	    scols_line_set_data(line, t->upright ? 1 : column, text))
+		t->failed = true;
+}
+
+const char *human_bytes(uint64_t n, char buf[16])
+{
+	static const char units[] = "BKMGTPE";
+	double v = n;
+	int u = 0;
+
+	while (v >= 1024 && units[u + 1]) {
+		v /= 1024;
+		u++;
+	}
+	snprintf(buf, 16, u && v < 99.95 ? "%.1f%c" : "%.0f%c", v, units[u]);
+	return buf;
+}
+
+static void human_age(uint64_t ms, char buf[32])
+{
+	uint64_t s = ms / 1000;
+
+	if (s < 100)
+		snprintf(buf, 32, "%" PRIu64 "s", s);
+	else if (s < 100 * 60)
+		snprintf(buf, 32, "%" PRIu64 "m", s / 60);
+	else if (s < 100 * 3600)
+		snprintf(buf, 32, "%" PRIu64 "h", s / 3600);
+	else
+		snprintf(buf, 32, "%" PRIu64 "d", s / 86400);
+}
+
+void table_value(struct table *t, unsigned int column, uint64_t value)
+{
+	enum column_kind kind = t->columns[column].kind;
+	char buf[32];
+
+	if (kind == COLUMN_FLAG)
+		snprintf(buf, sizeof(buf), "%s",
+			 t->json ? value ? "1" : "0" : value ? "yes" : "no");
+	else if (kind == COLUMN_BYTES && !t->json)
+		human_bytes(value, buf);
+	else if (kind == COLUMN_AGE && !t->json)
+		human_age(value, buf);
+	else
+		snprintf(buf, sizeof(buf), "%" PRIu64, value);
+	table_text(t, column, buf);
+}
+
+int table_print(struct table *t)
+{
+	int err;
+
+	if (t->failed)
+		return -ENOMEM;
+	err = scols_print_table(t->tb);
+	return err < 0 ? err : 0;
+}
