@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libsharq's inside. Nothing here is visible to applications.
+ *
+ * Locks of a connection, in the order in which they may be held together:
+ *   grow_lock   one thread at a time asks the daemon for memory
+ *   wire_lock   the socket to the daemon: one request at a time
+ *   heap_lock   what of the regions is taken
+ *   error_lock  the latest error's sentence
+ * A queue has no lock: it belongs to one thread at a time.
+ */
+#ifndef SHARQ_CLIENT_H
+#define SHARQ_CLIENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#pragma GCC visibility push(default)
+#include "sharq.h"
+#pragma GCC visibility pop
+
+#include "check.h"
+#include "exec.h"
+#include "frame.h"
+#include "ring.h"
+#include "sharq.pb-c.h"
+
+/* What stands in a connection's guard page; a fork wipes it in the child. */
+#define GUARD_MAGIC 0x71726168U
+/* Regions that a connection can have. */
+#define MAX_REGIONS 512
+#define REQUEST_TIMEOUT_MS 10000
+
+struct region;
+
+/*
+ * struct sharq - a connection
+ * @guard:   page that is wiped on fork (MADV_WIPEONFORK)
+ * @path:    the daemon's socket; NULL: connected to nothing
+ * @sock:    -1 while the daemon is away (wire_lock)
+ * @queues:  queues that the daemon made for us and that are open (wire_lock)
+ * @frame:   where replies are received (wire_lock)
+ * @map:     where the regions lie, for lookups without a lock: one word each,
+ *           see region.c
+ * @map_used: words of @map that were ever used
+ * @regions: their owners, by the same index (heap_lock)
+ */
+struct sharq {
+	uint32_t *guard;
+	char *path;
+
+	pthread_mutex_t wire_lock;
+	int sock;
+	uint64_t next_id, session, token;
+	unsigned int queues;
+	struct sharq_frame *frame;
+
+	pthread_mutex_t grow_lock, heap_lock;
+	_Atomic uint64_t map[MAX_REGIONS];
+	_Atomic unsigned int map_used;
+	struct region *regions[MAX_REGIONS];
+
+	pthread_mutex_t error_lock;
+	char error[512];
+};
+
+/* A copy of caller memory that stands in for it while a command runs. */
+struct stage {
+	uint64_t user;
+	uint8_t *copy;
+	uint32_t len;
+	bool write;
+};
+
+/*
+ * struct record - a command in the ring; its index is the ring's user_data
+ * @busy:   published and not completed
+ * @failed: SHARQ_OK, or the status with which the library had replaced the
+ *          command by one that the device refuses (see push.c)
+ * @addr:   with @failed FAULT_*: the address
+ */
+struct record {
+	uint64_t user_data, addr;
+	uint16_t failed, flags;
+	uint8_t staged;
+	bool busy, writes, link;
+};
+
+struct sharq_sqe {
+	struct sharq_desc desc;
+};
+
+/* Why a queue is dead, beside SHARQ_DEVICE_DEAD: nobody is at the other end. */
+#define QUEUE_GONE (1U << 31)
+
+/*
+ * struct sharq_queue - a queue
+ *
+ * Entries go through @sqes in order: prepared up to @prep_tail, accepted by
+ * sharq_submit() up to @submit_tail, and of these published in the ring (or
+ * run inline) up to @push_tail; what lies between the two last is held back,
+ * see push.c.
+ *
+ * @outstanding: prepared, in flight or not yet seen; at most @depth
+ * @in_ring:     records that are busy
+ * @staged_writes: of these, with results that must still be copied out
+ * @prev_link:   the last entry pushed has LINK
+ * @cancel_next: and failed after the device had called it OK
+ * @starved:     the last try to get more staging memory failed
+ * @slots:       SQ slot -> record, to know what a dead device never took
+ * @done:        completions that the caller hasn't seen, a ring
+ * @ring:        NULL: inline queue
+ */
+struct sharq_queue {
+	struct sharq *s;
+	struct sharq_sqe *sqes;
+	uint32_t depth;
+	uint32_t prep_tail, submit_tail, push_tail;
+	uint32_t outstanding, in_ring, staged_writes;
+	bool prev_link, cancel_next, starved, armed;
+	uint32_t dead;
+	uint32_t flags, inline_max;
+
+	struct sharq_ring *ring;
+	struct sharq_desc *sq;
+	struct sharq_cqe *cq;
+	uint32_t sq_tail, sq_head, cq_head;
+	uint32_t idle_peeks;
+	unsigned int region_hint;
+
+	struct record *records;
+	struct stage (*stages)[SHARQ_MAX_OPERANDS];
+	uint16_t *slots, *free;
+	uint32_t nfree;
+	struct sharq_cqe *done;
+	uint32_t done_head, done_tail;
+
+	struct sharq_caps caps;
+	struct sharq_codec *codec;
+	/* Inline: a LINK of the chain that runs now has failed. */
+	bool chain_failed;
+	int sock, epoll, event;
+	size_t map_size;
+	struct sharq_queue_counts counts;
+	struct sharq_queue_info info;
+};
+
+static inline bool guarded(const struct sharq *s)
+{
+	return __atomic_load_n(s->guard, __ATOMIC_RELAXED) == GUARD_MAGIC;
+}
+
+/* connection.c */
+int fail(struct sharq *s, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * request.c
+ *
+ * request - send @req, wait for its reply
+ * @want_fds: how many descriptors must come with it
+ * @fds:      set to them; the caller's then
+ * @msg:      set to the message, to be freed with reply_free(); with an error
+ *            it is NULL and sharq_error() has the sentence
+ */
+int request(struct sharq *s, Sharq__Pb__Request *req, unsigned int want_fds,
+	    int *fds, Sharq__Pb__ServerMessage **msg);
+void reply_free(Sharq__Pb__ServerMessage *msg);
+/* Connect and say hello; wire_lock held or nobody else there yet. */
+int wire_connect(struct sharq *s);
+
+/* region.c. region_holds: is all of this inside one region? */
+bool region_holds(struct sharq *s, unsigned int *hint, uint64_t addr,
+		  uint32_t len);
+void *heap_alloc(struct sharq *s, size_t size, bool grow);
+void heap_free(struct sharq *s, void *p);
+void regions_free(struct sharq *s, bool mapped);
+
+/*
+ * stage.c
+ *
+ * stage_in - replace operands of a checked descriptor by copies
+ * @desc:   its addresses are rewritten
+ * @shared: copies must be in regions (else: private memory, every operand)
+ * @grow:   more memory may be asked for
+ *
+ * Return: how many copies there are, or -ENOMEM, or -EFAULT and *@addr; then
+ * nothing stays allocated.
+ */
+int stage_in(struct sharq_queue *q, struct sharq_desc *desc,
+	     struct stage stages[SHARQ_MAX_OPERANDS], bool shared, bool grow,
+	     uint64_t *addr);
+/* Copy results out, as the completion says; @cqe changes if that faults. */
+void stage_out(struct sharq_queue *q, const struct stage *stages,
+	       unsigned int n, struct sharq_cqe *cqe);
+void stage_free(struct sharq_queue *q, const struct stage *stages,
+		unsigned int n, bool shared);
+
+/* inline.c */
+void run_inline(struct sharq_queue *q, const struct sharq_desc *desc);
+
+/* push.c. push: publish what may be published. */
+void push(struct sharq_queue *q);
+void knock(struct sharq_queue *q);
+
+/* complete.c */
+void complete_local(struct sharq_queue *q, const struct sharq_cqe *cqe);
+void queue_dead(struct sharq_queue *q, uint32_t why);
+
+#endif /* SHARQ_CLIENT_H */

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Completions: from the ring, or made here, to the caller.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SPIN_NS 50000
+/* Looks at the ring between two looks at the clock. */
+#define SPIN_ROUNDS 64
+/* Give the CPU away this often while polling: the device may want it. */
+#define YIELD_NS 10000
+/*
+ * A sleep is cut into pieces: an engine that dies after it has published a
+ * completion and before it has sent the event leaves nothing to wake us.
+ */
+#define NAP_MS 1000
+/* Peeks in vain until the socket is asked whether anybody is there. */
+#define IDLE_PEEKS 65536
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void deliver(struct sharq_queue *q, const struct sharq_cqe *cqe)
+{
+	q->done[sharq_ring_slot(q->done_tail++, q->depth)] = *cqe;
+	q->counts.completed++;
+}
+
+void complete_local(struct sharq_queue *q, const struct sharq_cqe *cqe)
+{
+	uint64_t one = 1;
+
+	deliver(q, cqe);
+	if (q->event >= 0) {
+		q->counts.syscalls++;
+		/* Can only fail when it is readable already. */
+		if (write(q->event, &one, sizeof(one)) < 0)
+			return;
+	}
+}
+
+static void finish_special(struct sharq_queue *q, struct record *r,
+			   struct stage *stages, struct sharq_cqe *c)
+{
+	bool was_ok = c->status == SHARQ_OK;
+
+	if (r->failed && c->status == SHARQ_BAD_DESCRIPTOR) {
+		c->status = r->failed;
+		c->flags = r->flags;
+		c->addr = r->flags & SHARQ_CQE_ADDR_VALID ? r->addr : 0;
+		c->consumed = 0;
+	}
+	if (!r->staged)
+		return;
+	stage_out(q, stages, r->staged, c);
+	stage_free(q, stages, r->staged, true);
+	q->staged_writes -= r->writes;
+	q->starved = false;
+	/* Its successor was held back for this, see push.c. */
+	if (r->link && was_ok && c->status != SHARQ_OK)
+		q->cancel_next = true;
+}
+
+static void finish(struct sharq_queue *q, uint64_t id, struct sharq_cqe *c)
+{
+	struct record *r = &q->records[id];
+
+	c->user_data = r->user_data;
+	if (r->staged || r->failed)
+		finish_special(q, r, q->stages[id], c);
+	r->busy = false;
+	q->free[q->nfree++] = (uint16_t)id;
+	q->in_ring--;
+	deliver(q, c);
+}
+
+/* Take what the device has completed. Return: whether there was something. */
+static bool take(struct sharq_queue *q)
+{
+	uint32_t tail, from = q->cq_head;
+
+	__builtin_prefetch(&q->cq[sharq_ring_slot(from, q->depth)]);
+	tail = __atomic_load_n(&q->ring->cq_tail, __ATOMIC_ACQUIRE);
+	/* Out of step: somebody wrote there. Nothing in it can be believed. */
+	if (tail == from || !sharq_ring_in_step(from, tail, q->depth))
+		return false;
+	while (q->cq_head != tail) {
+		struct sharq_cqe c =
+			q->cq[sharq_ring_slot(q->cq_head++, q->depth)];
+
+		if (c.user_data < q->depth && q->records[c.user_data].busy)
+			finish(q, c.user_data, &c);
+	}
+	__atomic_store_n(&q->ring->cq_head, tail, __ATOMIC_RELEASE);
+	q->idle_peeks = 0;
+	return true;
+}
+
+static bool held_back(const struct sharq_queue *q)
+{
+	return q->push_tail != q->submit_tail && !q->dead;
+}
+
+/* The same; what was held back may go on then. */
+static bool harvest(struct sharq_queue *q)
+{
+	if (!take(q))
+		return false;
+	if (held_back(q))
+		push(q);
+	return true;
+}
+
+static void end_one(struct sharq_queue *q, uint16_t id,
+		    enum sharq_status status)
+{
+	struct sharq_cqe c = { .status = status };
+
+	finish(q, id, &c);
+}
+
+/*
+ * The queue takes nothing any more. What was published and never consumed, and
+ * what was held back, is CANCELED; what was consumed the device completes, or,
+ * when nobody is left, is RESET.
+ */
+void queue_dead(struct sharq_queue *q, uint32_t why)
+{
+	uint64_t one = 1;
+	uint32_t head;
+
+	if ((q->dead & why) == why)
+		return;
+	why |= q->dead |
+	       (__atomic_load_n(&q->ring->device_flags, __ATOMIC_ACQUIRE) &
+		SHARQ_DEVICE_DEAD);
+	take(q);
+	head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
+	if (sharq_ring_in_step(head, q->sq_tail, q->depth)) {
+		for (uint32_t i = head; i != q->sq_tail; i++) {
+			uint16_t id = q->slots[sharq_ring_slot(i, q->depth)];
+
+			if (q->records[id].busy)
+				end_one(q, id, SHARQ_CANCELED);
+		}
+	}
+	for (; q->push_tail != q->submit_tail; q->push_tail++) {
+		uint32_t slot = sharq_ring_slot(q->push_tail, q->depth);
+		struct sharq_cqe c = {
+			.user_data = q->sqes[slot].desc.user_data,
+			.status = SHARQ_CANCELED,
+		};
+
+		deliver(q, &c);
+	}
+	for (uint32_t i = 0; why & QUEUE_GONE && i < q->depth; i++)
+		if (q->records[i].busy)
+			end_one(q, (uint16_t)i, SHARQ_RESET);
+	q->dead = why;
+	if (q->event < 0)
+		return;
+	/* An end of file is readable for ever: nobody could poll for more. */
+	if (why & QUEUE_GONE)
+		epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->sock, NULL);
+	if (write(q->event, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* Read events away; learn whether the other end is still there. */
+static void drain_events(struct sharq_queue *q)
+{
+	char bytes[256];
+	ssize_t n;
+
+	if (q->dead & QUEUE_GONE)
+		return;
+	do {
+		n = recv(q->sock, bytes, sizeof(bytes), MSG_DONTWAIT);
+		q->counts.syscalls++;
+	} while (n == sizeof(bytes) || (n < 0 && errno == EINTR));
+	if (!n || (n < 0 && errno != EAGAIN))
+		queue_dead(q, QUEUE_GONE);
+}
+
+/* Nothing in the ring: is the device dead, asleep, or gone? */
+static void attend(struct sharq_queue *q)
+{
+	uint32_t flags, head;
+
+	flags = __atomic_load_n(&q->ring->device_flags, __ATOMIC_ACQUIRE);
+	if (flags & SHARQ_DEVICE_DEAD) {
+		queue_dead(q, flags & SHARQ_DEVICE_DEAD);
+	} else if ((flags & (SHARQ_DEVICE_NEED_KNOCK | SHARQ_DEVICE_PAUSED)) ==
+		   SHARQ_DEVICE_NEED_KNOCK) {
+		head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
+		if (head != q->sq_tail)
+			knock(q);
+	}
+	if (++q->idle_peeks >= IDLE_PEEKS) {
+		q->idle_peeks = 0;
+		drain_events(q);
+	}
+}
+
+static void set_want(struct sharq_queue *q, bool want)
+{
+	q->armed = want;
+	__atomic_store_n(&q->ring->client_flags,
+			 want ? SHARQ_CLIENT_WANT_EVENT : 0, __ATOMIC_RELAXED);
+	/* Pairs with the device's: it stores cq_tail, then looks at this. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Make sharq_queue_fd() unreadable until something comes. */
+static void arm(struct sharq_queue *q)
+{
+	uint64_t count;
+
+	q->counts.syscalls++;
+	if (read(q->event, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return;
+	if (!q->ring || q->dead & QUEUE_GONE)
+		return;
+	drain_events(q);
+	set_want(q, true);
+	harvest(q);
+}
+
+static bool have(const struct sharq_queue *q)
+{
+	return q->done_head != q->done_tail;
+}
+
+static bool busy(const struct sharq_queue *q)
+{
+	return q->in_ring || held_back(q);
+}
+
+/* Look for completions. Return: whether there are some. */
+static bool collect(struct sharq_queue *q)
+{
+	if (have(q))
+		return true;
+	if (!busy(q))
+		return false;
+	if (harvest(q)) {
+		/* Events for what we look at anyway would cost the device. */
+		if (q->armed)
+			set_want(q, false);
+	} else {
+		attend(q);
+		if (held_back(q))
+			push(q);
+	}
+	return have(q);
+}
+
+static int first(struct sharq_queue *q, const struct sharq_cqe **cqe)
+{
+	*cqe = &q->done[sharq_ring_slot(q->done_head, q->depth)];
+	return 0;
+}
+
+int sharq_peek_cqe(struct sharq_queue *q, const struct sharq_cqe **cqe)
+{
+	if (!guarded(q->s))
+		return -EPERM;
+	if (collect(q))
+		return first(q, cqe);
+	if (q->event >= 0) {
+		arm(q);
+		if (have(q))
+			return first(q, cqe);
+	}
+	return -EAGAIN;
+}
+
+/* Poll the ring for a moment, at most until @deadline. */
+static bool spin(struct sharq_queue *q, int64_t start, int64_t deadline)
+{
+	int64_t end = start + SPIN_NS, yield = start + YIELD_NS, now;
+
+	if (deadline < end)
+		end = deadline;
+	do {
+		for (unsigned int i = 0; i < SPIN_ROUNDS; i++) {
+			if (harvest(q))
+				return collect(q);
+			cpu_relax();
+		}
+		attend(q);
+		if (have(q))
+			return true;
+		now = now_ns();
+		if (now >= yield) {
+			sched_yield();
+			q->counts.syscalls++;
+			yield = now + YIELD_NS;
+		}
+	} while (now < end && busy(q));
+	return false;
+}
+
+/* Sleep until an event, at most until @deadline. Return: 0 or -EINTR. */
+static int doze(struct sharq_queue *q, int64_t now, int64_t deadline)
+{
+	struct pollfd p = { .fd = q->sock, .events = POLLIN };
+	int64_t ms = (deadline - now + 999999) / 1000000;
+	int n, rc = 0;
+
+	set_want(q, true);
+	if (!collect(q) && busy(q)) {
+		q->counts.syscalls++;
+		n = poll(&p, 1, ms < NAP_MS ? (int)ms : NAP_MS);
+		if (n < 0)
+			rc = -errno;
+		else if (n)
+			drain_events(q);
+	}
+	/* Who polls sharq_queue_fd() goes on to want them. */
+	if (q->event < 0)
+		set_want(q, false);
+	return rc;
+}
+
+int sharq_wait_cqe(struct sharq_queue *q, const struct sharq_cqe **cqe,
+		   int timeout_ms)
+{
+	int64_t start, deadline, now;
+	int rc;
+
+	if (!guarded(q->s))
+		return -EPERM;
+	if (collect(q))
+		return first(q, cqe);
+	start = now_ns();
+	deadline = timeout_ms < 0 ? INT64_MAX :
+				    start + timeout_ms * 1000000LL;
+	for (now = start; busy(q); now = now_ns()) {
+		if (spin(q, now, deadline) || collect(q))
+			return first(q, cqe);
+		now = now_ns();
+		if (now >= deadline)
+			return -ETIME;
+		rc = doze(q, now, deadline);
+		if (collect(q))
+			return first(q, cqe);
+		if (rc)
+			return rc;
+	}
+	return have(q) ? first(q, cqe) : -ENOENT;
+}
+
+void sharq_cqe_seen(struct sharq_queue *q, const struct sharq_cqe *cqe)
+{
+	/* Only the completion that was given can be given back. */
+	if (!guarded(q->s) || !have(q) ||
+	    cqe != &q->done[sharq_ring_slot(q->done_head, q->depth)])
+		return;
+	q->done_head++;
+	q->outstanding--;
+}
+
+int sharq_queue_fd(struct sharq_queue *q)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int epoll, event, rc;
+
+	if (!guarded(q->s))
+		return -EPERM;
+	if (q->epoll >= 0)
+		return q->epoll;
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll < 0)
+		return -errno;
+	event = eventfd(have(q), EFD_CLOEXEC | EFD_NONBLOCK);
+	if (event < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, event, &e) ||
+	    (q->ring && epoll_ctl(epoll, EPOLL_CTL_ADD, q->sock, &e))) {
+		rc = -errno;
+		if (event >= 0)
+			close(event);
+		close(epoll);
+		return rc;
+	}
+	q->epoll = epoll;
+	q->event = event;
+	if (!q->ring || q->dead & QUEUE_GONE)
+		return epoll;
+	set_want(q, true);
+	/* What came before that was without an event: make it readable. */
+	if (collect(q)) {
+		uint64_t one = 1;
+
+		if (write(event, &one, sizeof(one)) < 0)
+			return -errno;
+	}
+	return epoll;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Submission: from the caller's entries to the ring.
+ *
+ * Held back. An entry that waits for earlier ones (FENCE, or the one before
+ * has LINK) is not published while results of earlier ones must still be
+ * copied out: its own operands would be copied in too early, and on a CHECKED
+ * queue that copy may yet fail and cancel it. Nor is an entry for which there
+ * is no staging memory while others are in flight. What stands behind waits
+ * too. Each completion taken is an occasion to go on.
+ *
+ * Replaced. A command that fails here (a source that faults, no memory) is
+ * replaced in the ring by one that every device refuses, with the same FENCE
+ * and LINK: so order and chains stay the device's business. When that comes
+ * back as BAD_DESCRIPTOR its record's own status is reported; CANCELED or
+ * RESET stand.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct sharq_sqe *sharq_get_sqe(struct sharq_queue *q)
+{
+	struct sharq_sqe *sqe;
+
+	if (!guarded(q->s) || q->outstanding >= q->depth)
+		return NULL;
+	sqe = &q->sqes[sharq_ring_slot(q->prep_tail, q->depth)];
+	memset(sqe, 0, sizeof(*sqe));
+	q->prep_tail++;
+	q->outstanding++;
+	return sqe;
+}
+
+void knock(struct sharq_queue *q)
+{
+	q->counts.syscalls++;
+	if (send(q->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	    (errno == EPIPE || errno == ECONNRESET))
+		queue_dead(q, QUEUE_GONE);
+}
+
+static void publish(struct sharq_queue *q)
+{
+	uint32_t flags;
+
+	__atomic_store_n(&q->ring->sq_tail, q->sq_tail, __ATOMIC_RELEASE);
+	/* Pairs with the device's: it sets NEED_KNOCK, then looks at sq_tail. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	flags = __atomic_load_n(&q->ring->device_flags, __ATOMIC_ACQUIRE);
+	if (flags & SHARQ_DEVICE_DEAD)
+		queue_dead(q, flags & SHARQ_DEVICE_DEAD);
+	else if (flags & SHARQ_DEVICE_NEED_KNOCK)
+		knock(q);
+}
+
+static bool ring_full(struct sharq_queue *q)
+{
+	if (q->sq_tail - q->sq_head < q->depth)
+		return false;
+	q->sq_head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
+	return q->sq_tail - q->sq_head >= q->depth;
+}
+
+static void replace(struct sharq_desc *out, const struct sharq_desc *desc,
+		    struct record *r, enum sharq_status status)
+{
+	*out = (struct sharq_desc){
+		.op = SHARQ_OP_NOP,
+		.flags = desc->flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK),
+		.len = 1, /* a NOP has none: refused */
+		.user_data = out->user_data,
+	};
+	r->failed = status;
+}
+
+/*
+ * Make @out, a copy of @desc, such that the device can reach all of it.
+ * Return: false when it has to wait for memory.
+ */
+static bool make_reachable(struct sharq_queue *q, const struct sharq_desc *desc,
+			   struct sharq_desc *out, struct record *r,
+			   struct stage *stages)
+{
+	bool grow = !q->starved || !q->in_ring;
+	enum sharq_field field;
+	int n;
+
+	/* The device says what is wrong with a malformed one. */
+	if (sharq_check(desc, &q->caps, &field) != SHARQ_OK)
+		return true;
+	n = stage_in(q, out, stages, true, grow, &r->addr);
+	if (n == -EFAULT) {
+		r->flags = SHARQ_CQE_ADDR_VALID;
+		replace(out, desc, r, SHARQ_FAULT_READ);
+		return true;
+	}
+	if (n == -ENOMEM) {
+		q->starved = true;
+		if (q->in_ring)
+			return false;
+		replace(out, desc, r, SHARQ_DENIED);
+		return true;
+	}
+	r->staged = n;
+	for (int i = 0; i < n; i++)
+		r->writes |= stages[i].write;
+	q->counts.staged += n > 0;
+	q->staged_writes += r->writes;
+	return true;
+}
+
+static bool small(const struct sharq_queue *q, const struct sharq_desc *desc)
+{
+	return q->flags & SHARQ_QUEUE_INLINE && desc->len <= q->inline_max &&
+	       desc->dst_len <= q->inline_max &&
+	       !(desc->flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK));
+}
+
+/* Return: false when @desc has to wait. */
+static bool push_one(struct sharq_queue *q, const struct sharq_desc *desc)
+{
+	bool ordered = q->prev_link || (desc->flags & SHARQ_DESC_FENCE);
+	struct sharq_desc *out;
+	struct record *r;
+	uint32_t slot;
+	uint16_t id;
+
+	if (!q->ring || (!q->prev_link && small(q, desc))) {
+		run_inline(q, desc);
+		goto pushed;
+	}
+	if ((ordered && q->staged_writes) || ring_full(q))
+		return false;
+	id = q->free[q->nfree - 1];
+	r = &q->records[id];
+	slot = sharq_ring_slot(q->sq_tail, q->depth);
+	out = &q->sq[slot];
+	*out = *desc;
+	out->user_data = id;
+	*r = (struct record){ .user_data = desc->user_data };
+	if (q->cancel_next)
+		replace(out, desc, r, SHARQ_CANCELED);
+	else if (desc->op != SHARQ_OP_NOP &&
+		 !make_reachable(q, desc, out, r, q->stages[id]))
+		return false;
+	q->cancel_next = false;
+	r->busy = true;
+	r->link = desc->flags & SHARQ_DESC_LINK;
+	q->nfree--;
+	q->slots[slot] = id;
+	q->sq_tail++;
+	q->in_ring++;
+pushed:
+	q->prev_link = desc->flags & SHARQ_DESC_LINK;
+	return true;
+}
+
+void push(struct sharq_queue *q)
+{
+	uint32_t published = q->sq_tail;
+
+	while (q->push_tail != q->submit_tail &&
+	       push_one(q, &q->sqes[sharq_ring_slot(q->push_tail, q->depth)].desc))
+		q->push_tail++;
+	if (q->sq_tail != published)
+		publish(q);
+}
+
+static int refuse(struct sharq_queue *q, uint32_t dropped)
+{
+	const char *why = "the daemon and its engine are gone";
+
+	q->prep_tail -= dropped;
+	q->outstanding -= dropped;
+	if (q->dead & SHARQ_DEVICE_QUARANTINED)
+		why = "quarantined: one of its commands took the engine down "
+		      "twice";
+	else if (q->dead & SHARQ_DEVICE_BROKEN)
+		why = "broken: its ring's indices were out of step, something "
+		      "in this process wrote there";
+	else if (q->dead & SHARQ_DEVICE_CLOSED)
+		why = "killed by its owner or the administrator";
+	return fail(q->s, -ESHUTDOWN,
+		    "queue %llu is dead (%s): close it and open another",
+		    (unsigned long long)q->info.id, why);
+}
+
+int sharq_submit(struct sharq_queue *q)
+{
+	uint32_t n = q->prep_tail - q->submit_tail, flags;
+
+	if (!guarded(q->s))
+		return -EPERM;
+	if (q->ring && !q->dead) {
+		flags = __atomic_load_n(&q->ring->device_flags,
+					__ATOMIC_ACQUIRE);
+		if (flags & SHARQ_DEVICE_DEAD)
+			queue_dead(q, flags & SHARQ_DEVICE_DEAD);
+	}
+	if (q->dead)
+		return refuse(q, n);
+	q->submit_tail = q->prep_tail;
+	q->counts.submitted += n;
+	push(q);
+	return (int)n;
+}
