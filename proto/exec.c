@@ -289,6 +289,7 @@ static bool step_inflate(struct sharq_exec *x, const struct sharq_desc *desc,
 	struct inflate_state *s = &x->codec->inflate;
 	uint32_t room = desc->dst_len - x->cqe.produced;
 	uint32_t n = room < slice ? room : slice;
+	uint32_t left = desc->len - x->done;
 	uint32_t out_used;
 	int64_t in_used;
 	enum sharq_status status;
@@ -299,8 +300,12 @@ static bool step_inflate(struct sharq_exec *x, const struct sharq_desc *desc,
 		inflate_start(x->codec, desc->param);
 		x->started = true;
 	}
-	/* Room is out: is there one byte more, or was that the end? */
-	status = inflate_call(s, mem->src + x->done, desc->len - x->done,
+	/*
+	 * Input is sliced too: empty blocks take time and make no output. When
+	 * room is out: is there one byte more, or was that the end?
+	 */
+	status = inflate_call(s, mem->src + x->done,
+			      left < slice ? left : slice,
 			      room ? mem->dst + x->cqe.produced : &spare,
 			      room ? n : 1, &in_used, &out_used, &end);
 	x->done += (uint32_t)in_used;
