@@ -64,7 +64,8 @@ static int parse_op(const char *text, unsigned int *op)
 
 	/* Names of the ABI in lower case, with dashes. */
 	for (i = 0; text[i] && i < sizeof(name) - 1; i++)
-		name[i] = text[i] == '-' ? '_' : toupper((unsigned char)text[i]);
+		name[i] = text[i] == '-' ? '_'
+					 : toupper((unsigned char)text[i]);
 	name[i] = '\0';
 	for (*op = 0; *op < SHARQ_OP_COUNT; (*op)++)
 		if (!strcmp(name, sharq_op_name(*op)))
@@ -76,8 +77,10 @@ static int parse_number(const char *option, const char *text, uint64_t min,
 			uint64_t max, uint64_t *value)
 {
 	if (ctl_parse_size(text, value) || *value < min || *value > max)
-		return ctl_usage("bench", "--%s is '%s', expected %" PRIu64
-				 " to %" PRIu64, option, text, min, max);
+		return ctl_usage("bench",
+				 "--%s is '%s', expected %" PRIu64
+				 " to %" PRIu64,
+				 option, text, min, max);
 	return 0;
 }
 
@@ -101,8 +104,10 @@ static int parse_option(struct bench *b, struct params *p, int opt)
 		ret = parse_number("depth", optarg, SHARQ_MIN_DEPTH,
 				   SHARQ_MAX_DEPTH, &v);
 		if (!ret && v & (v - 1))
-			ret = ctl_usage("bench", "--depth is '%s', expected a "
-					"power of two", optarg);
+			ret = ctl_usage("bench",
+					"--depth is '%s', expected a "
+					"power of two",
+					optarg);
 		b->depth = v;
 		break;
 	case 'b':
@@ -117,15 +122,18 @@ static int parse_option(struct bench *b, struct params *p, int opt)
 		p->seconds = strtod(optarg, &end);
 		if (end == optarg || *end ||
 		    !(p->seconds > 0 && p->seconds <= MAX_SECONDS))
-			ret = ctl_usage("bench", "--seconds is '%s', expected "
-					"more than 0, up to %.0f", optarg,
-					MAX_SECONDS);
+			ret = ctl_usage("bench",
+					"--seconds is '%s', expected "
+					"more than 0, up to %.0f",
+					optarg, MAX_SECONDS);
 		break;
 	case 'p':
 		if (run_parse_path(optarg, &b->queue.path))
-			ret = ctl_usage("bench", "--path is '%s', expected "
+			ret = ctl_usage("bench",
+					"--path is '%s', expected "
 					"any, direct, shadow, embedded or "
-					"inline", optarg);
+					"inline",
+					optarg);
 		break;
 	case 'w':
 		ret = parse_number("set", optarg, 0, 1ULL << 40, &b->set);
@@ -139,8 +147,10 @@ static int parse_option(struct bench *b, struct params *p, int opt)
 		break;
 	default:
 		if (run_parse_format(optarg, &b->format))
-			ret = ctl_usage("bench", "--format is '%s', expected "
-					"gzip, zlib or raw", optarg);
+			ret = ctl_usage("bench",
+					"--format is '%s', expected "
+					"gzip, zlib or raw",
+					optarg);
 	}
 	return ret;
 }
@@ -183,11 +193,12 @@ static int parse(struct bench *b, struct params *p, int argc, char **argv)
 	if (argc - optind != 1)
 		return ctl_usage("bench", "expected one operation");
 	if (parse_op(argv[optind], &b->op))
-		return ctl_usage("bench", "'%s' is no operation",
-				 argv[optind]);
+		return ctl_usage("bench", "'%s' is no operation", argv[optind]);
 	if (b->batch > b->depth)
-		return ctl_usage("bench", "--batch is %u, expected at most the "
-				 "depth, %u", b->batch, b->depth);
+		return ctl_usage("bench",
+				 "--batch is %u, expected at most the "
+				 "depth, %u",
+				 b->batch, b->depth);
 	if (b->op == SHARQ_OP_NOP)
 		b->size = 0;
 	b->queue.depth = b->depth;
@@ -325,8 +336,8 @@ static void print_report(const struct bench *b, const struct bench_thread *t,
 	double p50 = hist_percentile(&r->hist, 50);
 	double p99 = hist_percentile(&r->hist, 99);
 	double p999 = hist_percentile(&r->hist, 99.9);
-	uint64_t calls = r->counts.syscalls + r->engine.knocks +
-			 r->engine.events;
+	uint64_t calls =
+		r->counts.syscalls + r->engine.knocks + r->engine.events;
 	double per_op = ops ? (double)calls / (double)ops : 0;
 	const char *op = sharq_op_name(b->op);
 	const char *path = sharq_path_name(t->info.path);
@@ -342,18 +353,20 @@ static void print_report(const struct bench *b, const struct bench_thread *t,
 		       ",\"ops_per_second\":%.1f,\"gb_per_second\":%.6f,"
 		       "\"p50_ns\":%.1f,\"p99_ns\":%.1f,\"p999_ns\":%.1f,",
 		       ops, r->errors, rate, gbs, p50, p99, p999);
-		printf("\"client_syscalls\":%" PRIu64 ",\"engine_knocks\":%"
-		       PRIu64 ",\"engine_events\":%" PRIu64
+		printf("\"client_syscalls\":%" PRIu64
+		       ",\"engine_knocks\":%" PRIu64
+		       ",\"engine_events\":%" PRIu64
 		       ",\"syscalls_per_op\":%.6f,\"staged\":%" PRIu64
-		       ",\"inlined\":%" PRIu64 "}\n", r->counts.syscalls,
-		       r->engine.knocks, r->engine.events, per_op,
-		       r->counts.staged, r->counts.inlined);
+		       ",\"inlined\":%" PRIu64 "}\n",
+		       r->counts.syscalls, r->engine.knocks, r->engine.events,
+		       per_op, r->counts.staged, r->counts.inlined);
 		return;
 	}
 	printf("%s of %u bytes, path %s, depth %u, batch %u, %" PRIu64
-	       " thread%s, %s, %.2f s\n", op, b->size, path, b->depth, b->batch,
-	       threads, threads == 1 ? "" : "s", b->poll ? "polled" :
-	       "sleeping", r->seconds);
+	       " thread%s, %s, %.2f s\n",
+	       op, b->size, path, b->depth, b->batch, threads,
+	       threads == 1 ? "" : "s", b->poll ? "polled" : "sleeping",
+	       r->seconds);
 	printf("  operations/s  %.0f\n", rate);
 	printf("  GB/s          %.3f\n", gbs);
 	printf("  latency       p50 %.2f us, p99 %.2f us, p99.9 %.2f us\n",
@@ -361,15 +374,16 @@ static void print_report(const struct bench *b, const struct bench_thread *t,
 	printf("  system calls  %.4f per operation (libsharq %" PRIu64
 	       "; engine: %" PRIu64 " knocks received,\n"
 	       "                %" PRIu64 " events sent; in %" PRIu64
-	       " operations)\n", per_op, r->counts.syscalls, r->engine.knocks,
-	       r->engine.events, ops);
+	       " operations)\n",
+	       per_op, r->counts.syscalls, r->engine.knocks, r->engine.events,
+	       ops);
 	if (r->errors)
 		printf("  errors        %" PRIu64 ", the first %s\n", r->errors,
 		       sharq_status_name(r->status));
 }
 
-static int connect_both(struct bench *b, const struct ctl *c,
-			struct daemon **d, struct failure *f)
+static int connect_both(struct bench *b, const struct ctl *c, struct daemon **d,
+			struct failure *f)
 {
 	int err;
 
@@ -385,7 +399,9 @@ static int connect_both(struct bench *b, const struct ctl *c,
 
 int cmd_bench(struct ctl *c, int argc, char **argv)
 {
-	struct bench b = { .size = 4096, .depth = 64, .batch = 1,
+	struct bench b = { .size = 4096,
+			   .depth = 64,
+			   .batch = 1,
 			   .format = SHARQ_FORMAT_RAW };
 	struct params p = { .threads = 1, .seconds = 2 };
 	struct bench_thread *t = NULL;

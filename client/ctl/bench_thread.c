@@ -29,7 +29,7 @@ static int library_error(struct bench_thread *t, int err, const char *what)
 	return err;
 }
 
-/* Text-like: words of a small vocabulary, so that COMPRESS has its usual work. */
+/* Words of a small vocabulary: COMPRESS has its usual work with it. */
 static void fill_text(uint8_t *p, size_t len, uint64_t seed)
 {
 	static const char words[] = "queue ring accelerator descriptor memory "
@@ -43,8 +43,7 @@ static void fill_text(uint8_t *p, size_t len, uint64_t seed)
 		at = (r >> 33) % (sizeof(words) - 1);
 		do
 			p[i++] = words[at++];
-		while (i < len && at < sizeof(words) - 1 &&
-		       words[at] != ' ');
+		while (i < len && at < sizeof(words) - 1 && words[at] != ' ');
 		if (i < len && (r >> 60) == 0)
 			p[i++] = r >> 40;
 	}
@@ -71,7 +70,8 @@ static int pack_pieces(struct bench_thread *t)
 		if (!err && status != SHARQ_OK)
 			err = -EIO;
 		if (err)
-			library_error(t, err, "compressing what is to be "
+			library_error(t, err,
+				      "compressing what is to be "
 				      "decompressed");
 		t->packed[i] = len;
 	}
@@ -89,7 +89,8 @@ static uint8_t *get_buffer(struct bench_thread *t, size_t step)
 	else
 		p = sharq_alloc(t->b->s, step * t->pieces + 1);
 	if (!p)
-		library_error(t, -ENOMEM, "getting shared memory (--set and "
+		library_error(t, -ENOMEM,
+			      "getting shared memory (--set and "
 			      "--depth say how much)");
 	else
 		memset(p, 0, step * t->pieces + 1);
@@ -265,7 +266,8 @@ static int reap(struct bench_thread *t, unsigned int want, bool bounded)
 			if (!deadline)
 				deadline = now_ns() + DRAIN_NS;
 			else if (now_ns() > deadline)
-				return library_error(t, -ETIME, "commands "
+				return library_error(t, -ETIME,
+						     "commands "
 						     "didn't complete within "
 						     "10 seconds: is the queue "
 						     "paused?");
@@ -292,13 +294,14 @@ static int run(struct bench_thread *t)
 	const struct bench *b = t->b;
 	int err = 0;
 
-	while (!err &&
-	       !atomic_load_explicit(&b->stop, memory_order_relaxed)) {
+	while (!err && !atomic_load_explicit(&b->stop, memory_order_relaxed)) {
 		err = submit(t, b->batch);
 		/* Full: wait until another whole batch fits. */
 		if (!err)
-			err = reap(t, t->nfree < b->batch ?
-					      b->batch - t->nfree : 0, false);
+			err = reap(t,
+				   t->nfree < b->batch ? b->batch - t->nfree
+						       : 0,
+				   false);
 	}
 	if (!err && t->nfree < b->depth)
 		err = reap(t, b->depth - t->nfree, true);

@@ -24,7 +24,8 @@ static const struct action {
 	  "Pauses the queue and returns when nothing is in flight, after 60 "
 	  "seconds at most." },
 	{ "kill", SHARQ__PB__QUEUE_ACTION__ACTION_KILL, DAEMON_TIMEOUT_MS,
-	  "Cancels what the queue's device has taken, and closes it for good." },
+	  "Cancels what the queue's device has taken, and closes it for "
+	  "good." },
 };
 
 int cmd_control(struct ctl *c, int argc, char **argv)
@@ -47,8 +48,10 @@ int cmd_control(struct ctl *c, int argc, char **argv)
 	if (argc != 2)
 		return ctl_usage(a->name, "expected '%s ID'", a->name);
 	if (ctl_parse_size(argv[1], &id))
-		return ctl_usage(a->name, "'%s' is no queue's id, expected a "
-				 "number", argv[1]);
+		return ctl_usage(a->name,
+				 "'%s' is no queue's id, expected a "
+				 "number",
+				 argv[1]);
 	if (daemon_open(&d, c->socket, &f))
 		return ctl_failed(&f);
 	control.queue = id;
@@ -65,15 +68,16 @@ int cmd_control(struct ctl *c, int argc, char **argv)
 	return CTL_OK;
 }
 
-static const char *const kinds[] = {
-	"queue-created", "queue-gone",	     "queue-state", "engine-died",
-	"engine-started", "client-connected", "client-gone", "lost"
-};
+static const char *const kinds[] = { "queue-created",  "queue-gone",
+				     "queue-state",    "engine-died",
+				     "engine-started", "client-connected",
+				     "client-gone",    "lost" };
 
 static void print_event(const Sharq__Pb__Event *e, bool json)
 {
-	const char *kind = e->kind < sizeof(kinds) / sizeof(kinds[0]) ?
-				   kinds[e->kind] : "unknown";
+	const char *kind = e->kind < sizeof(kinds) / sizeof(kinds[0])
+				   ? kinds[e->kind]
+				   : "unknown";
 	const char *state = daemon_state_name(e->state);
 
 	if (json) {
@@ -142,7 +146,8 @@ int cmd_events(struct ctl *c, int argc, char **argv)
 		daemon_free(m);
 		/* Whoever reads a pipe wants each event as it happens. */
 		if (fflush(stdout))
-			err = fail(&f, -EIO, "standard output can't be "
+			err = fail(&f, -EIO,
+				   "standard output can't be "
 				   "written");
 	}
 	daemon_close(d);

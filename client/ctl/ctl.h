@@ -12,7 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum ctl_exit { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
+enum ctl_exit {
+	CTL_OK = 0,
+	CTL_FAILED = 1,
+	CTL_USAGE = 2
+};
 
 /*
  * struct ctl - the options that all commands know

@@ -62,7 +62,8 @@ static int receive(struct daemon *d, int64_t deadline,
 	for (;;) {
 		err = wait_readable(d->sock, deadline);
 		if (err == -ETIMEDOUT)
-			return fail(f, err, "sharqd doesn't answer; 'sharqctl "
+			return fail(f, err,
+				    "sharqd doesn't answer; 'sharqctl "
 				    "stats' or its log may tell why");
 		if (err)
 			return fail(f, err, "waiting for sharqd: %s",
@@ -72,17 +73,21 @@ static int receive(struct daemon *d, int64_t deadline,
 			break;
 	}
 	if (err == -EPIPE || err == -ECONNRESET)
-		return fail(f, -ENOTCONN, "sharqd ended the connection: it "
+		return fail(f, -ENOTCONN,
+			    "sharqd ended the connection: it "
 			    "stops or was restarted; try again");
 	if (err == -EPROTO || err == -EPROTONOSUPPORT)
-		return fail(f, err, "what answers is no sharqd of this "
-			    "version: %s", why);
+		return fail(f, err,
+			    "what answers is no sharqd of this "
+			    "version: %s",
+			    why);
 	if (err)
 		return fail(f, err, "reading from sharqd: %s", strerror(-err));
 	*msg = sharq__pb__server_message__unpack(NULL, d->frame.body_len,
 						 d->frame.body);
 	if (!*msg)
-		return fail(f, -EPROTO, "sharqd sent a message that can't be "
+		return fail(f, -EPROTO,
+			    "sharqd sent a message that can't be "
 			    "read: is it another version?");
 	return 0;
 }
@@ -97,7 +102,8 @@ static int send_request(struct daemon *d, Sharq__Pb__Request *req,
 	if (n >= 0)
 		n = sharq_frame_send(d->sock, buf, n, NULL, 0, false);
 	if (n == -EPIPE || n == -ECONNRESET)
-		return fail(f, -ENOTCONN, "sharqd ended the connection: it "
+		return fail(f, -ENOTCONN,
+			    "sharqd ended the connection: it "
 			    "stops or was restarted; try again");
 	if (n < 0)
 		return fail(f, n, "writing to sharqd: %s", strerror(-n));
@@ -123,16 +129,18 @@ int daemon_call(struct daemon *d, Sharq__Pb__Request *req, int timeout_ms,
 			d->early = msg;
 			continue;
 		}
-		r = msg->body_case == SHARQ__PB__SERVER_MESSAGE__BODY_REPLY ?
-			    msg->reply : NULL;
+		r = msg->body_case == SHARQ__PB__SERVER_MESSAGE__BODY_REPLY
+			    ? msg->reply
+			    : NULL;
 		if (!r || (r->id != req->id && r->id)) {
 			daemon_free(msg);
 			continue;
 		}
 		if (r->code || !r->id) {
-			err = r->code < 0 && r->code > -4096 ? r->code : -EPROTO;
-			fail(f, err, "%s", r->text && *r->text ?
-			     r->text : strerror(-err));
+			err = r->code < 0 && r->code > -4096 ? r->code
+							     : -EPROTO;
+			fail(f, err, "%s",
+			     r->text && *r->text ? r->text : strerror(-err));
 			daemon_free(msg);
 			break;
 		}
@@ -230,8 +238,8 @@ struct daemon *daemon_close(struct daemon *d)
 	return NULL;
 }
 
-int daemon_queue(struct daemon *d, uint64_t id, Sharq__Pb__ServerMessage **reply,
-		 struct failure *f)
+int daemon_queue(struct daemon *d, uint64_t id,
+		 Sharq__Pb__ServerMessage **reply, struct failure *f)
 {
 	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
 	Sharq__Pb__QueuesGet get = SHARQ__PB__QUEUES_GET__INIT;
@@ -251,8 +259,10 @@ int daemon_queue(struct daemon *d, uint64_t id, Sharq__Pb__ServerMessage **reply
 		return 0;
 	daemon_free(*reply);
 	*reply = NULL;
-	return fail(f, -ENOENT, "there is no queue %" PRIu64 " that you may "
-		    "see; 'sharqctl queues' lists them", id);
+	return fail(f, -ENOENT,
+		    "there is no queue %" PRIu64 " that you may "
+		    "see; 'sharqctl queues' lists them",
+		    id);
 }
 
 static const char *const state_names[] = {
@@ -261,6 +271,7 @@ static const char *const state_names[] = {
 
 const char *daemon_state_name(unsigned int state)
 {
-	return state < sizeof(state_names) / sizeof(state_names[0]) ?
-		       state_names[state] : "unknown";
+	return state < sizeof(state_names) / sizeof(state_names[0])
+		       ? state_names[state]
+		       : "unknown";
 }

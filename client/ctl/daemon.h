@@ -36,8 +36,8 @@ int daemon_event(struct daemon *d, Sharq__Pb__ServerMessage **event,
 void daemon_free(Sharq__Pb__ServerMessage *msg); /* NULL is fine */
 
 /* One queue, or -ENOENT. */
-int daemon_queue(struct daemon *d, uint64_t id, Sharq__Pb__ServerMessage **reply,
-		 struct failure *f);
+int daemon_queue(struct daemon *d, uint64_t id,
+		 Sharq__Pb__ServerMessage **reply, struct failure *f);
 
 /* Of a Sharq__Pb__QueueState: "running". */
 const char *daemon_state_name(unsigned int state);

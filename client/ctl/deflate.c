@@ -37,8 +37,10 @@ static int write_member(struct deflate *d, struct flow_slot *s,
 
 	if (s->cqe.produced < GZIP_PLAIN_HEADER + GZIP_TRAILER ||
 	    dev[0] != 0x1f || dev[1] != 0x8b || dev[2] != 8 || dev[3])
-		return fail(f, -EIO, "%s: the device's output is no plain gzip "
-			    "member", d->in->name);
+		return fail(f, -EIO,
+			    "%s: the device's output is no plain gzip "
+			    "member",
+			    d->in->name);
 	memmove(own, dev, GZIP_PLAIN_HEADER);
 	own[3] = GZIP_FEXTRA;
 	memcpy(own + SQ_FIELD_AT, sq_field, sizeof(sq_field));
@@ -110,8 +112,12 @@ int deflate_file(struct flow *flow, struct input *in, struct output *out,
 		 unsigned int format, unsigned int level, struct progress *p,
 		 struct failure *f)
 {
-	struct deflate d = { .flow = flow, .in = in, .out = out,
-			     .format = format, .level = level, .adler = 1 };
+	struct deflate d = { .flow = flow,
+			     .in = in,
+			     .out = out,
+			     .format = format,
+			     .level = level,
+			     .adler = 1 };
 	struct flow_slot *s;
 	bool end = false;
 	int err = 0;

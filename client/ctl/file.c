@@ -43,8 +43,8 @@ int input_open(struct input *in, const char *name, size_t window,
 
 	memset(in, 0, sizeof(*in));
 	in->name = strcmp(name, "-") ? name : "standard input";
-	in->fd = in->name == name ? open(name, O_RDONLY | O_CLOEXEC) :
-				    STDIN_FILENO;
+	in->fd = in->name == name ? open(name, O_RDONLY | O_CLOEXEC)
+				  : STDIN_FILENO;
 	if (in->fd < 0 || fstat(in->fd, &st)) {
 		err = -errno;
 		input_close(in);
@@ -96,8 +96,9 @@ static int read_fully(struct input *in, uint8_t *data, size_t len, size_t *got,
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n < 0)
-			return fail(f, -errno, "%s: reading at byte %" PRIu64
-				    ": %s", in->name, in->offset + *got,
+			return fail(f, -errno,
+				    "%s: reading at byte %" PRIu64 ": %s",
+				    in->name, in->offset + *got,
 				    strerror(errno));
 	}
 	return 0;
@@ -197,8 +198,10 @@ static int locate(struct output *o, struct failure *f)
 	if (!o->exists && errno != ENOENT)
 		return fail(f, -errno, "%s: %s", o->name, strerror(errno));
 	if ((o->exists && S_ISDIR(o->old.st_mode)) || o->name[len - 1] == '/')
-		return fail(f, -EISDIR, "%s: is a directory, expected a file's "
-			    "name", o->name);
+		return fail(f, -EISDIR,
+			    "%s: is a directory, expected a file's "
+			    "name",
+			    o->name);
 	if (o->exists && !S_ISREG(o->old.st_mode)) {
 		o->fd = open(o->name, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 		if (o->fd < 0)
@@ -265,8 +268,9 @@ int output_write(struct output *o, const void *data, size_t len,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fail(f, -errno, "%s: writing at byte %" PRIu64
-				    ": %s", o->name, o->bytes, strerror(errno));
+			return fail(f, -errno,
+				    "%s: writing at byte %" PRIu64 ": %s",
+				    o->name, o->bytes, strerror(errno));
 		p += n;
 		len -= n;
 		o->bytes += n;
@@ -338,7 +342,8 @@ int output_commit(struct output *o, struct failure *f)
 	if (!o->replace)
 		o->fd = -1;
 	return err ? fail(f, err, "%s: completing it: %s", o->name,
-			  strerror(-err)) : 0;
+			  strerror(-err))
+		   : 0;
 }
 
 struct output *output_free(struct output *o)

@@ -37,13 +37,14 @@ static int library_error(struct flow *flow, int err, const char *what,
 static int open_queue(struct flow *flow, const struct flow_opts *opts,
 		      struct failure *f)
 {
-	struct sharq_queue_opts q = { .ops = opts->ops, .path = opts->path,
+	struct sharq_queue_opts q = { .ops = opts->ops,
+				      .path = opts->path,
 				      .depth = opts->depth };
 	int err;
 
-	err = opts->path == SHARQ_PATH_INLINE ?
-		      sharq_connect_none(&flow->s) :
-		      sharq_connect(&flow->s, opts->socket);
+	err = opts->path == SHARQ_PATH_INLINE
+		      ? sharq_connect_none(&flow->s)
+		      : sharq_connect(&flow->s, opts->socket);
 	if (err)
 		return ctl_connect_fail(f, err, opts->socket);
 	err = sharq_queue_open(flow->s, &q, &flow->q);
@@ -72,11 +73,10 @@ static bool add_slot(struct flow *flow, const struct flow_opts *opts)
 	return true;
 }
 
-int flow_new(struct flow **out, const struct flow_opts *opts,
-	     struct failure *f)
+int flow_new(struct flow **out, const struct flow_opts *opts, struct failure *f)
 {
-	unsigned int want = opts->depth < FLOW_MAX_SLOTS ? opts->depth :
-							   FLOW_MAX_SLOTS;
+	unsigned int want = opts->depth < FLOW_MAX_SLOTS ? opts->depth
+							 : FLOW_MAX_SLOTS;
 	struct flow *flow;
 	int err;
 
@@ -193,8 +193,8 @@ static int reap(struct flow *flow, bool wait, struct failure *f)
 			return err;
 	}
 	for (;; wait = false) {
-		err = wait ? sharq_wait_cqe(flow->q, &cqe, 1000) :
-			     sharq_peek_cqe(flow->q, &cqe);
+		err = wait ? sharq_wait_cqe(flow->q, &cqe, 1000)
+			   : sharq_peek_cqe(flow->q, &cqe);
 		if (ctl_stop)
 			return fail(f, -EINTR, "interrupted");
 		if (err == -EAGAIN || err == -ETIME || err == -EINTR)
@@ -245,13 +245,16 @@ int flow_status(const char *name, const struct flow_slot *slot,
 	const char *op = sharq_op_name(slot->desc.op);
 
 	if (c->status == SHARQ_BAD_DESCRIPTOR || c->status == SHARQ_UNSUPPORTED)
-		return fail(f, -EIO, "%s: the device refused %s: %s in field "
-			    "%s", name, op, sharq_status_name(c->status),
+		return fail(f, -EIO,
+			    "%s: the device refused %s: %s in field "
+			    "%s",
+			    name, op, sharq_status_name(c->status),
 			    sharq_field_name(c->consumed));
 	if (c->status == SHARQ_RESET || c->status == SHARQ_CANCELED)
-		return fail(f, -EIO, "%s: %s was not done: the queue was "
-			    "killed or its engine died (%s)", name, op,
-			    sharq_status_name(c->status));
+		return fail(f, -EIO,
+			    "%s: %s was not done: the queue was "
+			    "killed or its engine died (%s)",
+			    name, op, sharq_status_name(c->status));
 	return fail(f, -EIO, "%s: %s failed: %s", name, op,
 		    sharq_status_name(c->status));
 }

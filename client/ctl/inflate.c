@@ -33,12 +33,15 @@ static int write_oldest(struct inflate *x, bool wait, bool *wrote,
 	err = flow_take(x->flow, wait, &s, f);
 	if (err || !s)
 		return err;
-	if (s->cqe.status == SHARQ_BAD_DATA || s->cqe.status == SHARQ_NO_SPACE ||
-	    (s->cqe.status == SHARQ_OK && (s->cqe.consumed != s->desc.len ||
-					   s->cqe.produced != s->plain)))
-		return fail(f, -EBADMSG, "%s: corrupt: the gzip member at byte "
+	if (s->cqe.status == SHARQ_BAD_DATA ||
+	    s->cqe.status == SHARQ_NO_SPACE ||
+	    (s->cqe.status == SHARQ_OK &&
+	     (s->cqe.consumed != s->desc.len || s->cqe.produced != s->plain)))
+		return fail(f, -EBADMSG,
+			    "%s: corrupt: the gzip member at byte "
 			    "%" PRIu64 " doesn't decompress to what its header "
-			    "tells", x->in->name, s->tag);
+			    "tells",
+			    x->in->name, s->tag);
 	if (s->cqe.status != SHARQ_OK)
 		return flow_status(x->in->name, s, f);
 	err = output_write(x->out, s->buf[1], s->cqe.produced, f);
@@ -103,7 +106,8 @@ static int put_own(struct inflate *x, uint32_t packed, uint32_t plain,
 	if (err)
 		return err;
 	if (got < packed)
-		return fail(f, -EBADMSG, "%s: truncated: the gzip member at "
+		return fail(f, -EBADMSG,
+			    "%s: truncated: the gzip member at "
 			    "byte %" PRIu64 " has %zu of its %u bytes",
 			    x->in->name, at, got, packed);
 	s->tag = at;
@@ -130,8 +134,10 @@ static int try_command(struct inflate *x, bool *done, struct failure *f)
 		return err;
 	s = flow_next(x->flow);
 	memcpy(s->buf[0], data, got);
-	prep(x, s, got, CODEC_PLAIN_SIZE < flow_max_transfer(x->flow) ?
-				CODEC_PLAIN_SIZE : flow_max_transfer(x->flow));
+	prep(x, s, got,
+	     CODEC_PLAIN_SIZE < flow_max_transfer(x->flow)
+		     ? CODEC_PLAIN_SIZE
+		     : flow_max_transfer(x->flow));
 	err = flow_put(x->flow, f);
 	if (!err)
 		err = flow_take(x->flow, true, &s, f);
@@ -167,7 +173,8 @@ static int stream(struct inflate *x, struct failure *f)
 		status = sharq_inflate(x->codec, data, got, &in_used, x->plain,
 				       STREAM_OUT, &out_used, &end);
 		if (status != SHARQ_OK)
-			return fail(f, -EBADMSG, "%s: corrupt: the %s stream "
+			return fail(f, -EBADMSG,
+				    "%s: corrupt: the %s stream "
 				    "at byte %" PRIu64 " can't be decompressed",
 				    x->in->name, name, at);
 		input_skip(x->in, in_used);
@@ -175,7 +182,8 @@ static int stream(struct inflate *x, struct failure *f)
 		if (err)
 			return err;
 		if (!end && !in_used && !out_used)
-			return fail(f, -EBADMSG, "%s: truncated: the %s stream "
+			return fail(f, -EBADMSG,
+				    "%s: truncated: the %s stream "
 				    "at byte %" PRIu64 " has no end",
 				    x->in->name, name, at);
 		progress_update(x->p, x->in->offset);
@@ -210,9 +218,11 @@ static int check_rest(struct inflate *x, struct failure *f)
 			return err;
 		for (i = 0; i < got; i++)
 			if (data[i] || x->format != SHARQ_FORMAT_GZIP)
-				return fail(f, -EBADMSG, "%s: garbage after "
+				return fail(f, -EBADMSG,
+					    "%s: garbage after "
 					    "the end of the %s data at byte "
-					    "%" PRIu64, x->in->name,
+					    "%" PRIu64,
+					    x->in->name,
 					    format_names[x->format], at);
 		input_skip(x->in, got);
 	} while (got);
@@ -232,17 +242,19 @@ static int inflate_all(struct inflate *x, struct failure *f)
 		if (err)
 			return err;
 		if (!got && first)
-			return fail(f, -EBADMSG, "%s: is empty, expected %s "
-				    "data", x->in->name,
-				    format_names[x->format]);
+			return fail(f, -EBADMSG,
+				    "%s: is empty, expected %s "
+				    "data",
+				    x->in->name, format_names[x->format]);
 		if (!first && (!gzip || !got || h[0] != 0x1f ||
 			       (got > 1 && h[1] != 0x8b)))
 			break;
 		if (gzip && (h[0] != 0x1f || (got > 1 && h[1] != 0x8b)))
 			return fail(f, -EBADMSG, "%s: is not in gzip format",
 				    x->in->name);
-		err = own_member(x, h, got, &packed, &plain) ?
-			      put_own(x, packed, plain, f) : foreign(x, f);
+		err = own_member(x, h, got, &packed, &plain)
+			      ? put_own(x, packed, plain, f)
+			      : foreign(x, f);
 		if (err)
 			return err;
 	}
@@ -253,8 +265,9 @@ static int inflate_all(struct inflate *x, struct failure *f)
 int inflate_file(struct flow *flow, struct input *in, struct output *out,
 		 unsigned int format, struct progress *p, struct failure *f)
 {
-	struct inflate x = { .flow = flow, .in = in, .out = out, .p = p,
-			     .format = format };
+	struct inflate x = {
+		.flow = flow, .in = in, .out = out, .p = p, .format = format
+	};
 	int err;
 
 	x.plain = malloc(STREAM_OUT);

@@ -56,7 +56,8 @@ static int begin(struct table **t, const char *name,
 static int odd_reply(Sharq__Pb__ServerMessage *m, struct failure *f)
 {
 	daemon_free(m);
-	return fail(f, -EPROTO, "sharqd answered something else than was "
+	return fail(f, -EPROTO,
+		    "sharqd answered something else than was "
 		    "asked: is it another version?");
 }
 
@@ -306,8 +307,7 @@ static void put_stats(struct table *t, unsigned int column,
 	table_value(t, column, s->events);
 }
 
-static int show_stats(const struct view *v, struct daemon *d,
-		      struct failure *f)
+static int show_stats(const struct view *v, struct daemon *d, struct failure *f)
 {
 	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
 	Sharq__Pb__StatsGet get = SHARQ__PB__STATS_GET__INIT;
@@ -443,7 +443,8 @@ static int simple_view(struct ctl *c, int argc, char **argv,
 
 	if (argc > 1 && !strcmp(argv[1], "--help")) {
 		printf("Usage: sharqctl %s [--socket PATH] [--json] "
-		       "[--watch [SECS]]\n\n%s\n", argv[0], help);
+		       "[--watch [SECS]]\n\n%s\n",
+		       argv[0], help);
 		return CTL_OK;
 	}
 	if (argc > 1)
@@ -494,7 +495,9 @@ int cmd_show(struct ctl *c, int argc, char **argv)
 	if (argc != 3 || strcmp(argv[1], "queue"))
 		return ctl_usage("show", "expected 'show queue ID'");
 	if (ctl_parse_size(argv[2], &v.queue))
-		return ctl_usage("show", "'%s' is no queue's id, expected a "
-				 "number", argv[2]);
+		return ctl_usage("show",
+				 "'%s' is no queue's id, expected a "
+				 "number",
+				 argv[2]);
 	return view_run(c, &v);
 }

@@ -20,9 +20,11 @@ static const struct command {
 	{ "clients", cmd_clients, "list clients", true },
 	{ "stats", cmd_stats, "show totals", true },
 	{ "show", cmd_show, "show queue ID: all about one queue", true },
-	{ "pause", cmd_control, "pause ID: let a queue take nothing more", false },
+	{ "pause", cmd_control, "pause ID: let a queue take nothing more",
+	  false },
 	{ "resume", cmd_control, "resume ID: let it go on", false },
-	{ "drain", cmd_control, "drain ID: pause, wait until it is idle", false },
+	{ "drain", cmd_control, "drain ID: pause, wait until it is idle",
+	  false },
 	{ "kill", cmd_control, "kill ID: cancel and close it for good", false },
 	{ "events", cmd_events, "print what happens as it happens", false },
 	{ "run", cmd_run, "run an operation on files", false },
@@ -99,12 +101,16 @@ int ctl_connect_fail(struct failure *f, int err, const char *socket)
 	if (!socket)
 		socket = getenv("SHARQ_SOCKET");
 	if (!socket || !*socket || !strcmp(socket, SHARQ_DEFAULT_SOCKET))
-		return fail(f, err, "%s (start one with 'systemctl start sharqd"
+		return fail(f, err,
+			    "%s (start one with 'systemctl start sharqd"
 			    "', or your own with 'sharqd --foreground --socket "
 			    "/tmp/sharq.sock &' and give its path by --socket "
-			    "or $SHARQ_SOCKET)", text);
-	return fail(f, err, "%s (start one with 'sharqd --foreground --socket "
-		    "%s &')", text, socket);
+			    "or $SHARQ_SOCKET)",
+			    text);
+	return fail(f, err,
+		    "%s (start one with 'sharqd --foreground --socket "
+		    "%s &')",
+		    text, socket);
 }
 
 int ctl_parse_size(const char *text, uint64_t *value)
@@ -159,11 +165,13 @@ static void help(void)
 	     "  --socket PATH   the daemon's socket (else $SHARQ_SOCKET, else\n"
 	     "                  " SHARQ_DEFAULT_SOCKET ")\n"
 	     "  --json          JSON on standard output\n"
-	     "  --watch [SECS]  of devices, queues, clients, stats, show: print\n"
+	     "  --watch [SECS]  of devices, queues, clients, stats, show: "
+	     "print\n"
 	     "                  again every SECS seconds (2), until Ctrl-C\n"
 	     "  --help          help, also on each command\n"
 	     "  --version       print the version\n\n"
-	     "Exit code: 0 done, 1 failed (compare: different), 2 wrong usage.");
+	     "Exit code: 0 done, 1 failed (compare: different), 2 wrong "
+	     "usage.");
 }
 
 static int parse_watch(struct ctl *c, const char *text)
@@ -174,8 +182,10 @@ static int parse_watch(struct ctl *c, const char *text)
 	if (text) {
 		s = strtod(text, &end);
 		if (end == text || *end || !(s >= 0.1 && s <= 86400))
-			return ctl_usage("", "--watch is '%s', expected seconds "
-					 "from 0.1 to 86400", text);
+			return ctl_usage("",
+					 "--watch is '%s', expected seconds "
+					 "from 0.1 to 86400",
+					 text);
 	}
 	c->watch_ms = (int)(s * 1000);
 	return 0;
@@ -248,7 +258,8 @@ int main(int argc, char **argv)
 				cmd = &commands[i];
 		if (!cmd)
 			return ctl_usage("", "'%s' is no %s", argv[1],
-					 *argv[1] == '-' ? "option" : "command");
+					 *argv[1] == '-' ? "option"
+							 : "command");
 		if (c.watch_ms && !cmd->watch)
 			return ctl_usage(argv[1], "'%s' can't be watched",
 					 argv[1]);

@@ -10,7 +10,7 @@
 
 #define TABLE_WIDTH 80
 
-/* @lines: of an upright table, one for each column; else lines[0] is the row. */
+/* @lines: of an upright table, one for each column; else [0] is the row. */
 struct table {
 	struct libscols_table *tb;
 	const struct column *columns;
@@ -30,9 +30,10 @@ static void add_columns(struct table *t)
 
 	for (i = 0; i < t->n; i++) {
 		c = &t->columns[i];
-		flags = c->wrap ? SCOLS_FL_WRAP :
-			c->kind == COLUMN_TEXT ? SCOLS_FL_TRUNC :
-			c->kind == COLUMN_FLAG ? 0 : SCOLS_FL_RIGHT;
+		flags = c->wrap			 ? SCOLS_FL_WRAP
+			: c->kind == COLUMN_TEXT ? SCOLS_FL_TRUNC
+			: c->kind == COLUMN_FLAG ? 0
+						 : SCOLS_FL_RIGHT;
 		cl = scols_table_new_column(t->tb, t->json ? c->key : c->head,
 					    0, t->json ? 0 : flags);
 		if (!cl) {
@@ -40,9 +41,9 @@ static void add_columns(struct table *t)
 			return;
 		}
 		scols_column_set_json_type(
-			cl, c->kind == COLUMN_TEXT ? SCOLS_JSON_STRING :
-			    c->kind == COLUMN_FLAG ? SCOLS_JSON_BOOLEAN :
-						     SCOLS_JSON_NUMBER);
+			cl, c->kind == COLUMN_TEXT   ? SCOLS_JSON_STRING
+			    : c->kind == COLUMN_FLAG ? SCOLS_JSON_BOOLEAN
+						     : SCOLS_JSON_NUMBER);
 	}
 }
 
@@ -96,8 +97,8 @@ void table_row(struct table *t)
 	for (i = 0; i < n; i++) {
 		t->lines[i] = scols_table_new_line(t->tb, NULL);
 		if (!t->lines[i] ||
-		    (t->upright && scols_line_set_data(t->lines[i], 0,
-						       t->columns[i].head)))
+		    (t->upright &&
+		     scols_line_set_data(t->lines[i], 0, t->columns[i].head)))
 			t->failed = true;
 	}
 }
@@ -146,7 +147,9 @@ void table_value(struct table *t, unsigned int column, uint64_t value)
 
 	if (kind == COLUMN_FLAG)
 		snprintf(buf, sizeof(buf), "%s",
-			 t->json ? value ? "1" : "0" : value ? "yes" : "no");
+			 t->json ? value ? "1" : "0"
+			 : value ? "yes"
+				 : "no");
 	else if (kind == COLUMN_BYTES && !t->json)
 		human_bytes(value, buf);
 	else if (kind == COLUMN_AGE && !t->json)
