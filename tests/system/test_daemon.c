@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/* The daemon's own life: killed, replaced, told to stop, told to reload. */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+
+#include "daemon.h"
+#include "neighbour.h"
+#include "peer.h"
+
+#define N 200
+#define PIECE 65536
+
+static void submit_copies(struct sharq_queue *q, unsigned char *dst,
+			  const unsigned char *src)
+{
+	unsigned int i;
+
+	memset(dst, 0, (size_t)N * PIECE);
+	for (i = 0; i < N; i++) {
+		struct sharq_sqe *sqe = must_sqe(q);
+
+		sharq_prep_copy(sqe, dst + (size_t)i * PIECE, src, PIECE);
+		sharq_sqe_set_data64(sqe, i);
+	}
+	must_submit(q, N);
+}
+
+/* Each exactly once; returns how many were not OK but @allowed. */
+static unsigned int reap_copies(struct sharq_queue *q, unsigned char *dst,
+				const unsigned char *src, int allowed)
+{
+	unsigned char seen[N] = { 0 };
+	unsigned int i, other = 0;
+
+	for (i = 0; i < N; i++) {
+		struct sharq_cqe c = must_reap(q, 20000);
+
+		CHECK(c.user_data < N && !seen[c.user_data],
+		      "command %llu: strange or twice",
+		      (unsigned long long)c.user_data);
+		seen[c.user_data] = 1;
+		if (c.status != SHARQ_OK) {
+			CHECK_EQ(c.status, allowed);
+			other++;
+			continue;
+		}
+		CHECK(memcmp(dst + c.user_data * PIECE, src, PIECE) == 0,
+		      "data of command %llu is wrong",
+		      (unsigned long long)c.user_data);
+	}
+	return other;
+}
+
+static bool dir_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+	bool empty = true;
+
+	if (!dir)
+		return errno == ENOENT;
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			empty = false;
+	closedir(dir);
+	return empty;
+}
+
+static void p14_daemon_killed_and_replaced(void)
+{
+	struct sharq_queue_opts opts = { .depth = 256 };
+	struct sharq_queue *a, *b, *c, *none;
+	unsigned char *src, *dst;
+	struct queue_seen qa, qb;
+	struct daemon d;
+	char buf[256];
+	struct sharq *s;
+	struct peer p;
+	pid_t engine;
+	int round;
+
+	daemon_start(&d, "[limits]\nqueues-per-user = 3\n");
+	peer_open(&p, d.socket);
+	s = must_connect(d.socket);
+	a = must_open(s, 256);
+	b = must_open(s, 256);
+	src = must_alloc(s, PIECE);
+	dst = must_alloc(s, (size_t)N * PIECE);
+	rnd_fill(src, PIECE, 5);
+	engine = peer_engine(&p, queue_id(a));
+	CHECK(peer_queue(&p, queue_id(a), &qa), "not listed");
+
+	for (round = 0; round < 2; round++) {
+		/* What was accepted completes, and the queues go on. */
+		submit_copies(a, dst, src);
+		daemon_kill(&d);
+		CHECK_EQ(reap_copies(a, dst, src, SHARQ_OK), 0);
+		must_work(s, a);
+		must_work(s, b);
+		CHECK(pid_alive(engine), "the engine died with its daemon");
+
+		/* What needs the daemon says so. */
+		CHECK_EQ(sharq_queue_open(s, &opts, &none), -ENOTCONN);
+		sharq_error(s, buf, sizeof(buf));
+		CHECK(strstr(buf, "sharqd") || strstr(buf, "daemon"),
+		      "the sentence doesn't name the daemon: '%s'", buf);
+
+		daemon_spawn(&d);
+		peer_close(&p);
+		peer_open(&p, d.socket);
+		EVENTUALLY(peer_queue(&p, queue_id(a), &qb), 5000);
+		CHECK_EQ(qb.uid, qa.uid);
+		CHECK_EQ(qb.pid, getpid());
+		CHECK_EQ(qb.session, qa.session);
+		EVENTUALLY(peer_queue(&p, queue_id(b), &qb), 5000);
+		CHECK_EQ(peer_engine(&p, queue_id(a)), engine);
+
+		/* The old connection's session goes on, its quota counted. */
+		EVENTUALLY(sharq_queue_open(s, &opts, &c) == 0, 5000);
+		CHECK(peer_queue(&p, queue_id(c), &qb), "not listed");
+		CHECK_EQ(qb.session, qa.session);
+		CHECK(queue_id(c) != queue_id(a) && queue_id(c) != queue_id(b),
+		      "a queue's id was given twice");
+		CHECK_EQ(sharq_queue_open(s, &opts, &none), -EDQUOT);
+		must_work(s, c);
+		must_work(s, a);
+		sharq_queue_close(c);
+		EVENTUALLY(peer_queues(&p, NULL, 0) == 2, 5000);
+	}
+
+	/* The new daemon recovers an engine that it didn't start. */
+	submit_copies(a, dst, src);
+	kill(engine, SIGKILL);
+	CHECK(reap_copies(a, dst, src, SHARQ_RESET) > 0, "none in flight");
+	must_work(s, a);
+	must_work(s, b);
+	CHECK(peer_engine(&p, queue_id(a)) != engine, "same engine");
+
+	sharq_queue_close(a);
+	sharq_queue_close(b);
+	EVENTUALLY(peer_queues(&p, NULL, 0) == 0, 5000);
+	sharq_free(s, src);
+	sharq_free(s, dst);
+	sharq_disconnect(s);
+	EVENTUALLY(peer_stats(&p).arena_bytes == 0, 5000);
+	daemon_stop(&d);
+}
+
+/* A client that dies while no daemon looks must not be adopted for ever. */
+static void client_main(void *arg)
+{
+	struct peer p;
+	struct rawq q;
+
+	peer_open(&p, arg);
+	rawq_open(&p, 64, &q);
+	peer_region(&p, 1 << 20, NULL, NULL);
+	raise(SIGSTOP);
+	/* Continued by the test when the daemon is gone. */
+}
+
+static void p5_client_gone_without_daemon(void)
+{
+	struct sharq_queue *q;
+	struct daemon d;
+	struct sharq *s;
+	struct peer p;
+	pid_t client;
+
+	daemon_start(&d, NULL);
+	s = must_connect(d.socket);
+	q = must_open(s, 8);
+	peer_open(&p, d.socket);
+	client = spawn(geteuid(), client_main, d.socket);
+	EVENTUALLY(peer_queues(&p, NULL, 0) == 2, 5000);
+	daemon_kill(&d);
+	kill(client, SIGKILL);
+	EVENTUALLY(!pid_alive(client), 5000);
+	daemon_spawn(&d);
+	peer_close(&p);
+	peer_open(&p, d.socket);
+	EVENTUALLY(peer_queues(&p, NULL, 0) == 1, 10000);
+	must_work(s, q);
+	EVENTUALLY(peer_stats(&p).clients == 2, 5000);
+	sharq_queue_close(q);
+	sharq_disconnect(s);
+	daemon_stop(&d);
+}
+
+static void p14_sigterm_drains(void)
+{
+	unsigned char *src, *dst;
+	struct sharq_queue *q;
+	struct daemon d;
+	struct sharq *s;
+	struct peer p;
+	int64_t began;
+	pid_t engine;
+
+	daemon_start(&d, "drain-ms = 3000\n");
+	peer_open(&p, d.socket);
+	s = must_connect(d.socket);
+	q = must_open(s, 256);
+	src = must_alloc(s, PIECE);
+	dst = must_alloc(s, (size_t)N * PIECE);
+	rnd_fill(src, PIECE, 5);
+	engine = peer_engine(&p, queue_id(q));
+	submit_copies(q, dst, src);
+	began = now_ms();
+	kill(d.pid, SIGTERM);
+	CHECK_EQ(daemon_wait(&d, 8000), 0);
+	printf("  stopped after %lld ms\n", (long long)(now_ms() - began));
+	EVENTUALLY(!pid_alive(engine), 3000);
+	CHECK(access(d.socket, F_OK) != 0, "the socket is still there");
+	CHECK(dir_empty(daemon_engines_dir(&d)), "engines' sockets remain");
+	/* What the engine had not taken is canceled, the rest is done. */
+	reap_copies(q, dst, src, SHARQ_CANCELED);
+	sharq_prep_nop(must_sqe(q));
+	CHECK_EQ(sharq_submit(q), -ESHUTDOWN);
+	sharq_queue_close(q);
+	sharq_disconnect(s);
+}
+
+static void sigterm_stops_within_bound(void)
+{
+	struct sharq_queue *q;
+	unsigned char *mem;
+	struct daemon d;
+	struct sharq *s;
+	int64_t began;
+	int i;
+
+	/* Far more work than fits the time to drain. */
+	daemon_start(&d, "drain-ms = 300\n");
+	s = must_connect(d.socket);
+	q = must_open(s, 64);
+	mem = must_alloc(s, 512 << 20);
+	rnd_fill(mem, 32 << 20, 4);
+	for (i = 0; i < 64; i++)
+		sharq_prep_compress(must_sqe(q), mem + (256 << 20), 256 << 20,
+				    mem, 256 << 20, SHARQ_FORMAT_RAW, 3);
+	must_submit(q, 64);
+	began = now_ms();
+	kill(d.pid, SIGTERM);
+	CHECK_EQ(daemon_wait(&d, 8000), 0);
+	CHECK(now_ms() - began < 4000 * SCALE, "took %lld ms",
+	      (long long)(now_ms() - began));
+	for (i = 0; i < 64; i++) {
+		unsigned int status = must_reap(q, 10000).status;
+
+		CHECK(status == SHARQ_OK || status == SHARQ_RESET ||
+			      status == SHARQ_CANCELED,
+		      "status %u", status);
+	}
+	sharq_queue_close(q);
+	sharq_disconnect(s);
+}
+
+static void sigusr2_leaves_engines(void)
+{
+	struct sharq_queue *q;
+	struct daemon d;
+	struct sharq *s;
+	struct peer p;
+	pid_t engine;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	s = must_connect(d.socket);
+	q = must_open(s, 8);
+	engine = peer_engine(&p, queue_id(q));
+	kill(d.pid, SIGUSR2);
+	CHECK_EQ(daemon_wait(&d, 5000), 0);
+	CHECK(pid_alive(engine), "the engine is gone");
+	must_work(s, q);
+	daemon_spawn(&d);
+	peer_close(&p);
+	peer_open(&p, d.socket);
+	CHECK_EQ(peer_engine(&p, queue_id(q)), engine);
+	must_work(s, q);
+	sharq_queue_close(q);
+	sharq_disconnect(s);
+	daemon_stop(&d);
+	EVENTUALLY(!pid_alive(engine), 3000);
+}
+
+static int try_open(const char *socket, unsigned int n)
+{
+	struct sharq *s = must_connect(socket);
+	struct sharq_queue *q[8] = { NULL };
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; i < n && r == 0; i++)
+		r = sharq_queue_open(s, NULL, &q[i]);
+	while (i--)
+		if (i < n)
+			sharq_queue_close(q[i]);
+	sharq_disconnect(s);
+	return r;
+}
+
+static void sighup_reloads(void)
+{
+	struct daemon d;
+
+	daemon_start(&d, "[limits]\nqueues-per-user = 4\n");
+	CHECK_EQ(try_open(d.socket, 4), 0);
+	daemon_config(&d, "[limits]\nqueues-per-user = 1\n");
+	kill(d.pid, SIGHUP);
+	EVENTUALLY(try_open(d.socket, 2) == -EDQUOT, 5000);
+	/* A bad one is named and changes nothing. */
+	daemon_config(&d, "[limits]\nqueues-per-user = lots\n");
+	kill(d.pid, SIGHUP);
+	EVENTUALLY(file_has(d.log, "queues-per-user"), 5000);
+	CHECK(file_has(d.log, "sharqd.conf"), "the file isn't named");
+	CHECK_EQ(try_open(d.socket, 2), -EDQUOT);
+	CHECK_EQ(try_open(d.socket, 1), 0);
+	daemon_config(&d, "[limits]\nqueues-per-user = 4\n");
+	kill(d.pid, SIGHUP);
+	EVENTUALLY(try_open(d.socket, 4) == 0, 5000);
+	daemon_stop(&d);
+}
+
+static int check(const char *conf, const char *err)
+{
+	char *argv[] = { (char *)bin_path("sharqd"), (char *)"--check",
+			 (char *)"--config", (char *)tmp_path("c"), NULL };
+
+	file_write(tmp_path("c"), conf);
+	return run_program(argv, NULL, err, 5000);
+}
+
+static void check_option(void)
+{
+	static const struct {
+		const char *conf, *line, *key;
+	} bad[] = {
+		{ "[limits]\nqueues = many\n", ":2", "queues" },
+		{ "[limits]\n\ndepth = 3000\n", ":3", "depth" },
+		{ "[engine]\nslice = -1\n", ":2", "slice" },
+		{ "[engine]\ntype = quantum\n", ":2", "type" },
+		{ "[engine]\nwerkers = 2\n", ":2", "werkers" },
+		{ "[nothing]\nx = 1\n", ":2", "nothing" },
+		{ "[daemon]\nsocket-mode = 999\n", ":2", "socket-mode" },
+	};
+	const char *err = tmp_path("err");
+	char errfile[128];
+	size_t i;
+
+	snprintf(errfile, sizeof(errfile), "%s", err);
+	CHECK_EQ(check("[limits]\nqueues = 77\n[engine]\nworkers = 2\n",
+		       errfile),
+		 0);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char *text;
+
+		CHECK(check(bad[i].conf, errfile) != 0, "accepted: %s",
+		      bad[i].conf);
+		text = file_text(errfile);
+		CHECK(text && strstr(text, tmp_path("c")) &&
+			      strstr(text, bad[i].line) &&
+			      strstr(text, bad[i].key),
+		      "file, line or key is missing: '%s'", text);
+		free(text);
+	}
+	{
+		char *argv[] = { (char *)bin_path("sharqd"), (char *)"--check",
+				 (char *)"--config",
+				 (char *)tmp_path("missing"), NULL };
+
+		CHECK(run_program(argv, NULL, errfile, 5000) != 0, "missing");
+		CHECK(file_has(errfile, "missing"), "the file isn't named");
+	}
+}
+
+static void second_daemon_refused(void)
+{
+	const char *err = tmp_path("err");
+	struct daemon d;
+
+	daemon_start(&d, NULL);
+	{
+		char *argv[] = { (char *)bin_path("sharqd"),
+				 (char *)"--foreground", (char *)"--socket",
+				 d.socket, NULL };
+
+		CHECK(run_program(argv, NULL, err, 5000) != 0,
+		      "a second daemon took the socket");
+		CHECK(file_has(tmp_path("err"), d.socket),
+		      "the socket isn't named");
+	}
+	CHECK_EQ(try_open(d.socket, 1), 0);
+	daemon_stop(&d);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test tests[] = {
+		{ "p14_daemon_killed_and_replaced",
+		  p14_daemon_killed_and_replaced, 60 },
+		{ "p5_client_gone_without_daemon",
+		  p5_client_gone_without_daemon, 60 },
+		{ "p14_sigterm_drains", p14_sigterm_drains, 30 },
+		{ "sigterm_stops_within_bound", sigterm_stops_within_bound,
+		  30 },
+		{ "sigusr2_leaves_engines", sigusr2_leaves_engines, 30 },
+		{ "sighup_reloads", sighup_reloads, 30 },
+		{ "check_option", check_option, 30 },
+		{ "second_daemon_refused", second_daemon_refused, 30 },
+	};
+
+	return harness_main(argc, argv, tests,
+			    sizeof(tests) / sizeof(tests[0]));
+}

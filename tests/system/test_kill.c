@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients and engines that are killed at work. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "daemon.h"
+#include "neighbour.h"
+#include "peer.h"
+
+#define IN_FLIGHT 1000
+#define PIECE 65536
+#define SOURCES 16
+
+struct victim {
+	const char *socket;
+	int ready;
+};
+
+/* Four queues full of work, and memory; then waits to be killed. */
+static void victim_main(void *arg)
+{
+	struct victim *v = arg;
+	struct sharq *s = must_connect(v->socket);
+	unsigned char *mem = must_alloc(s, 32 << 20);
+	unsigned int i, k;
+
+	rnd_fill(mem, 1 << 20, 1);
+	for (i = 0; i < 4; i++) {
+		struct sharq_queue *q = must_open(s, 64);
+
+		for (k = 0; k < 64; k++) {
+			unsigned char *dst =
+				mem + ((1 + (i * 4 + k % 4)) << 20);
+
+			if (k % 16 == 3)
+				sharq_prep_compress(must_sqe(q), dst, 1 << 20,
+						    mem, 1 << 19,
+						    SHARQ_FORMAT_RAW, 1);
+			else
+				sharq_prep_copy(must_sqe(q), dst, mem, 1 << 20);
+		}
+		must_submit(q, 64);
+	}
+	CHECK(write(v->ready, "r", 1) == 1, "pipe");
+	pause();
+}
+
+static void p5_client_killed(void)
+{
+	bool root = geteuid() == 0;
+	struct neighbour same, other;
+	struct stats_seen before, now;
+	struct daemon d;
+	struct peer p;
+	int round;
+
+	/* Were a dead client's quota not given back, round 2 would fail. */
+	daemon_start(&d, "[limits]\nqueues-per-user = 6\n"
+			 "arena-per-user = 160M\n");
+	peer_open(&p, d.socket);
+	neighbour_start(&same, d.socket, root ? UID_A : geteuid());
+	if (root)
+		neighbour_start(&other, d.socket, UID_B);
+	before = peer_stats(&p);
+	for (round = 0; round < 20; round++) {
+		struct victim v = { .socket = d.socket };
+		int fds[2];
+		pid_t pid;
+		char c;
+
+		CHECK_EQ(pipe(fds), 0);
+		v.ready = fds[1];
+		pid = spawn(root ? UID_A : geteuid(), victim_main, &v);
+		close(fds[1]);
+		CHECK(read(fds[0], &c, 1) == 1, "round %d: no victim", round);
+		close(fds[0]);
+		kill(pid, SIGKILL);
+		CHECK_EQ(waitpid(pid, NULL, 0), pid);
+		EVENTUALLY((now = peer_stats(&p),
+			    now.queues == before.queues &&
+				    now.clients == before.clients &&
+				    now.arena_bytes == before.arena_bytes),
+			   10000);
+		neighbour_advances(&same, 3, 10000);
+		if (root)
+			neighbour_advances(&other, 3, 10000);
+	}
+	CHECK_EQ(peer_stats(&p).engine_deaths, 0);
+	neighbour_stop(&same, false);
+	if (root)
+		neighbour_stop(&other, false);
+	EVENTUALLY(peer_stats(&p).queues == 0, 5000);
+	daemon_stop(&d);
+}
+
+struct load {
+	struct sharq *s;
+	struct sharq_queue *q;
+	unsigned char *src, *dst;
+};
+
+static void load_open(struct load *l, const char *socket)
+{
+	l->s = must_connect(socket);
+	l->q = must_open(l->s, 1024);
+	l->src = must_alloc(l->s, SOURCES * PIECE);
+	l->dst = must_alloc(l->s, (size_t)IN_FLIGHT * PIECE);
+	rnd_fill(l->src, SOURCES * PIECE, 7);
+}
+
+static void load_close(struct load *l)
+{
+	sharq_free(l->s, l->src);
+	sharq_free(l->s, l->dst);
+	sharq_queue_close(l->q);
+	sharq_disconnect(l->s);
+}
+
+static void load_submit(struct load *l)
+{
+	unsigned int i;
+
+	memset(l->dst, 0, (size_t)IN_FLIGHT * PIECE);
+	for (i = 0; i < IN_FLIGHT; i++) {
+		struct sharq_sqe *sqe = must_sqe(l->q);
+
+		sharq_prep_copy(sqe, l->dst + (size_t)i * PIECE,
+				l->src + i % SOURCES * PIECE, PIECE);
+		sharq_sqe_set_data64(sqe, 0xabcd000000ULL + i);
+	}
+	must_submit(l->q, IN_FLIGHT);
+}
+
+/* Every command exactly once, OK ones with their data. Return: resets. */
+static unsigned int load_reap(struct load *l)
+{
+	static unsigned char seen[IN_FLIGHT];
+	const struct sharq_cqe *extra;
+	unsigned int i, resets = 0;
+
+	memset(seen, 0, sizeof(seen));
+	for (i = 0; i < IN_FLIGHT; i++) {
+		struct sharq_cqe c = must_reap(l->q, 20000);
+		uint64_t k = c.user_data - 0xabcd000000ULL;
+
+		CHECK(k < IN_FLIGHT, "user_data %llx was never given",
+		      (unsigned long long)c.user_data);
+		CHECK(!seen[k], "command %llu completed twice",
+		      (unsigned long long)k);
+		seen[k] = 1;
+		if (c.status == SHARQ_RESET) {
+			resets++;
+			continue;
+		}
+		CHECK_EQ(c.status, SHARQ_OK);
+		CHECK(memcmp(l->dst + k * PIECE, l->src + k % SOURCES * PIECE,
+			     PIECE) == 0,
+		      "command %llu is OK but its data is wrong",
+		      (unsigned long long)k);
+	}
+	CHECK_EQ(sharq_peek_cqe(l->q, &extra), -EAGAIN);
+	CHECK_EQ(sharq_queue_outstanding(l->q), 0);
+	return resets;
+}
+
+static void engine_killed(bool other_users)
+{
+	struct neighbour other;
+	unsigned int round, resets = 0;
+	pid_t other_engine = 0;
+	struct daemon d;
+	struct load l;
+	struct peer p;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	if (other_users) {
+		neighbour_start(&other, d.socket, UID_B);
+		other_engine = peer_engine(&p, other.state->queue);
+	}
+	load_open(&l, d.socket);
+	for (round = 0; round < 5; round++) {
+		pid_t engine = peer_engine(&p, queue_id(l.q));
+
+		CHECK(engine != other_engine, "two users share an engine");
+		load_submit(&l);
+		kill(engine, SIGKILL);
+		resets += load_reap(&l);
+		must_work(l.s, l.q);
+		CHECK(peer_engine(&p, queue_id(l.q)) != engine,
+		      "the engine has the dead one's pid");
+		if (other_users)
+			neighbour_advances(&other, 3, 10000);
+	}
+	CHECK(resets > 0, "in no round was anything in flight");
+	CHECK_EQ(peer_stats(&p).engine_deaths, 5);
+	if (other_users) {
+		CHECK_EQ(peer_engine(&p, other.state->queue), other_engine);
+		neighbour_stop(&other, false);
+	}
+	load_close(&l);
+	daemon_stop(&d);
+}
+
+static void p14_engine_killed(void)
+{
+	engine_killed(false);
+}
+
+static void p13_engine_killed_others_untouched(void)
+{
+	need_root();
+	engine_killed(true);
+}
+
+/* The client's own death right after the engine's: neither may leak. */
+static void p14_engine_and_client_killed(void)
+{
+	struct stats_seen now;
+	struct daemon d;
+	struct peer p;
+	int round;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	for (round = 0; round < 4; round++) {
+		struct victim v = { .socket = d.socket };
+		struct queue_seen q;
+		int fds[2];
+		pid_t pid;
+		char c;
+
+		CHECK_EQ(pipe(fds), 0);
+		v.ready = fds[1];
+		pid = spawn(geteuid(), victim_main, &v);
+		close(fds[1]);
+		CHECK(read(fds[0], &c, 1) == 1, "no victim");
+		close(fds[0]);
+		CHECK_EQ(peer_queues(&p, &q, 1), 4);
+		kill(q.engine_pid, SIGKILL);
+		kill(pid, SIGKILL);
+		CHECK_EQ(waitpid(pid, NULL, 0), pid);
+		EVENTUALLY((now = peer_stats(&p),
+			    now.queues == 0 && now.arena_bytes == 0),
+			   10000);
+	}
+	daemon_stop(&d);
+}
+
+static void quarantine_submit(struct sharq_queue *q, unsigned char *src,
+			      unsigned char *dst)
+{
+	sharq_prep_compress(must_sqe(q), dst, 1U << 30, src, 1U << 30,
+			    SHARQ_FORMAT_GZIP, 3);
+	must_submit(q, 1);
+}
+
+static void p13_quarantine(void)
+{
+	struct sharq_queue *bad, *good;
+	unsigned char *src, *dst;
+	struct queue_seen seen;
+	char id[32], buf[256];
+	struct daemon d;
+	struct sharq *s;
+	struct peer p;
+	int k;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	s = must_connect(d.socket);
+	bad = must_open(s, 8);
+	good = must_open(s, 8);
+	src = must_alloc(s, 1U << 30);
+	dst = must_alloc(s, 1U << 30);
+	/* Not all zeros, or an engine could be done with it too soon. */
+	rnd_fill(src, 256 << 20, 3);
+	for (k = 0; k < 2; k++) {
+		pid_t engine = peer_engine(&p, queue_id(bad));
+		unsigned long long ticks = proc_cpu_ticks(engine);
+
+		quarantine_submit(bad, src, dst);
+		/* It works, and there is nothing else to work on. */
+		EVENTUALLY(proc_cpu_ticks(engine) >= ticks + 3, 5000);
+		kill(engine, SIGKILL);
+		CHECK_EQ(must_reap(bad, 20000).status, SHARQ_RESET);
+		if (k == 0)
+			must_work(s, bad);
+	}
+	EVENTUALLY(peer_queue(&p, queue_id(bad), &seen) &&
+			   seen.state ==
+				   SHARQ__PB__QUEUE_STATE__QUEUE_QUARANTINED,
+		   10000);
+	sharq_prep_nop(must_sqe(bad));
+	CHECK_EQ(sharq_submit(bad), -ESHUTDOWN);
+	CHECK(strstr(sharq_error(s, buf, sizeof(buf)), "quarantin"),
+	      "the error doesn't say why: %s", buf);
+	must_work(s, good);
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)queue_id(bad));
+	{
+		char *argv[] = { (char *)bin_path("sharqctl"),
+				 (char *)"--socket",
+				 d.socket,
+				 (char *)"show",
+				 (char *)"queue",
+				 id,
+				 NULL };
+		const char *out = tmp_path("show");
+
+		CHECK_EQ(run_program(argv, out, NULL, 10000), 0);
+		CHECK(file_has(out, "quarantined"),
+		      "sharqctl doesn't say quarantined");
+	}
+	sharq_queue_close(bad);
+	bad = must_open(s, 8);
+	must_work(s, bad);
+	sharq_queue_close(bad);
+	sharq_queue_close(good);
+	sharq_free(s, src);
+	sharq_free(s, dst);
+	sharq_disconnect(s);
+	daemon_stop(&d);
+}
+
+static void p14_both_killed(void)
+{
+	unsigned int resets, i;
+	struct sharq_queue *q;
+	char buf[256];
+	struct daemon d;
+	struct load l;
+	struct peer p;
+	pid_t engine;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	load_open(&l, d.socket);
+	engine = peer_engine(&p, queue_id(l.q));
+	load_submit(&l);
+	/* Stopped first, so that the daemon can't start another engine. */
+	kill(d.pid, SIGSTOP);
+	kill(engine, SIGKILL);
+	daemon_kill(&d);
+	resets = load_reap(&l);
+	CHECK(resets > 0, "nothing was in flight");
+	for (i = 0; i < 3; i++) {
+		sharq_prep_nop(must_sqe(l.q));
+		CHECK_EQ(sharq_submit(l.q), -ESHUTDOWN);
+	}
+	CHECK(strlen(sharq_error(l.s, buf, sizeof(buf))) > 8, "no sentence");
+	CHECK_EQ(sharq_queue_outstanding(l.q), 0);
+	/* A new daemon finds nothing to adopt, and serves. */
+	daemon_spawn(&d);
+	q = must_open(l.s, 64);
+	must_work(l.s, q);
+	sharq_queue_close(q);
+	load_close(&l);
+	daemon_stop(&d);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test tests[] = {
+		{ "p5_client_killed", p5_client_killed, 120 },
+		{ "p14_engine_killed", p14_engine_killed, 60 },
+		{ "p13_engine_killed_others_untouched",
+		  p13_engine_killed_others_untouched, 60 },
+		{ "p14_engine_and_client_killed", p14_engine_and_client_killed,
+		  60 },
+		{ "p13_quarantine", p13_quarantine, 120 },
+		{ "p14_both_killed", p14_both_killed, 60 },
+	};
+
+	return harness_main(argc, argv, tests,
+			    sizeof(tests) / sizeof(tests[0]));
+}
