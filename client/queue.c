@@ -228,8 +228,8 @@ int sharq_queue_open(struct sharq *s, const struct sharq_queue_opts *opts,
 		     struct sharq_queue **out)
 {
 	struct sharq_queue_opts o = { .depth = DEFAULT_DEPTH };
-	struct sharq_queue *q;
-	int rc = 0;
+	struct sharq_queue *q = NULL;
+	int rc;
 
 	*out = NULL;
 	if (!guarded(s))

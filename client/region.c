@@ -175,7 +175,7 @@ static int region_tell(struct sharq *s, struct region *r, int *fd)
 	Sharq__Pb__ServerMessage *msg;
 	int rc;
 
-	create.base = (uintptr_t)r->base;
+	create.address = (uintptr_t)r->base;
 	create.size = r->size;
 	req.body_case = SHARQ__PB__REQUEST__BODY_REGION_CREATE;
 	req.region_create = &create;

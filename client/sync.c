@@ -7,7 +7,7 @@
 #include "client.h"
 
 #include <errno.h>
-#include <igzip_lib.h>
+#include <isa-l/igzip_lib.h>
 #include <string.h>
 
 #define PIECE (8U << 20)
