@@ -263,8 +263,8 @@ static void wait_end(const sigset_t *set, double seconds)
 }
 
 /*
- * Threads meet twice at the barrier: after the first time all have warmed up
- * and none runs, which is when the engine's counts are read.
+ * When all threads have warmed up, and none runs yet, the engine's counts are
+ * read.
  */
 static int measure(struct bench *b, struct bench_thread *t, uint64_t n,
 		   double seconds, struct daemon *d, struct report *r,
@@ -272,34 +272,38 @@ static int measure(struct bench *b, struct bench_thread *t, uint64_t n,
 {
 	struct engine_counts before = { 0 }, after = { 0 };
 	sigset_t set;
-	uint64_t i, started = 0;
+	uint64_t i, started;
 	int err = 0;
 
 	block_signals(&set);
 	b->main = pthread_self();
-	pthread_barrier_init(&b->ready, NULL, n + 1);
-	for (; started < n && !err; started += !err) {
+	sem_init(&b->ready, 0, 0);
+	sem_init(&b->go, 0, 0);
+	for (started = 0; started < n; started++) {
 		err = -pthread_create(&t[started].thread, NULL,
 				      bench_thread_main, &t[started]);
-		if (err)
+		if (err) {
 			fail(f, err, "starting thread %" PRIu64 ": %s",
 			     started + 1, strerror(-err));
+			break;
+		}
 	}
-	/* Threads that wait at a barrier for one that never comes can only be
-	 * ended with the process. */
-	if (err)
-		exit(ctl_failed(f));
-	pthread_barrier_wait(&b->ready);
-	err = read_engine(d, t, n, &before, f);
+	for (i = 0; i < started; i++)
+		while (sem_wait(&b->ready))
+			;
+	if (!err)
+		err = read_engine(d, t, n, &before, f);
 	if (err)
 		atomic_store(&b->stop, true);
-	pthread_barrier_wait(&b->ready);
+	for (i = 0; i < started; i++)
+		sem_post(&b->go);
 	if (!err)
 		wait_end(&set, seconds);
 	atomic_store(&b->stop, true);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < started; i++)
 		pthread_join(t[i].thread, NULL);
-	pthread_barrier_destroy(&b->ready);
+	sem_destroy(&b->ready);
+	sem_destroy(&b->go);
 	if (!err)
 		err = read_engine(d, t, n, &after, f);
 	for (i = 0; i < n && !err; i++)

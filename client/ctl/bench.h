@@ -4,6 +4,7 @@
 #define SHARQ_CTL_BENCH_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "ctl.h"
@@ -14,7 +15,8 @@
  * struct bench - what all threads do
  * @set:   bytes that each thread's pieces cycle through
  * @poll:  wait by looking, never by sleeping
- * @ready: passed by all when each has warmed up, then again when all may run
+ * @ready: posted by each thread when it has warmed up
+ * @go:    posted to each thread when all may run
  * @stop:  no new commands
  * @main:  gets SIGALRM from a thread that fails
  */
@@ -29,7 +31,8 @@ struct bench {
 	bool poll;
 	struct sharq *s;
 	struct sharq_queue_opts queue;
-	pthread_barrier_t ready;
+	sem_t ready;
+	sem_t go;
 	atomic_bool stop;
 	pthread_t main;
 };

@@ -331,8 +331,9 @@ void *bench_thread_main(void *arg)
 
 	if (warm_up(t))
 		fail_all(t);
-	pthread_barrier_wait(&t->b->ready);
-	pthread_barrier_wait(&t->b->ready);
+	sem_post(&t->b->ready);
+	while (sem_wait(&t->b->go))
+		;
 	if (t->err)
 		return NULL;
 	memset(&t->hist, 0, sizeof(t->hist));

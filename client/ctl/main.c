@@ -93,24 +93,10 @@ int ctl_usage(const char *command, const char *fmt, ...)
 
 int ctl_connect_fail(struct failure *f, int err, const char *socket)
 {
-	char text[300];
+	char text[512];
 
 	sharq_connect_strerror(err, socket, text, sizeof(text));
-	if (err != -ENOENT && err != -ECONNREFUSED)
-		return fail(f, err, "%s", text);
-	if (!socket)
-		socket = getenv("SHARQ_SOCKET");
-	if (!socket || !*socket || !strcmp(socket, SHARQ_DEFAULT_SOCKET))
-		return fail(f, err,
-			    "%s (start one with 'systemctl start sharqd"
-			    "', or your own with 'sharqd --foreground --socket "
-			    "/tmp/sharq.sock &' and give its path by --socket "
-			    "or $SHARQ_SOCKET)",
-			    text);
-	return fail(f, err,
-		    "%s (start one with 'sharqd --foreground --socket "
-		    "%s &')",
-		    text, socket);
+	return fail(f, err, "%s", text);
 }
 
 int ctl_parse_size(const char *text, uint64_t *value)
