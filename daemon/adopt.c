@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Engines that outlived their daemon. What they say is checked: an engine runs
+ * as its user and may be in the hands of its user.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "info.pb-c.h"
+#include "log.h"
+
+/* Does the process belong to the user that the engine ran for? We are about to
+ * take a pidfd from it that we may send SIGKILL to. */
+static bool pidfd_is_of(int pidfd, uid_t uid, pid_t *pid)
+{
+	char path[64], line[256];
+	unsigned int real;
+	bool of = false;
+	int found = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "Pid: %d", &found) == 1)
+			break;
+	fclose(f);
+	if (found <= 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/status", found);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Uid: %u", &real) != 1)
+			continue;
+		of = real == uid;
+		break;
+	}
+	fclose(f);
+	*pid = found;
+	return of;
+}
+
+/* The first @n descriptors that came beside the message, or false. */
+static bool take_fds(struct engine *e, int *fds, unsigned int n)
+{
+	struct sharq_frame *frame = &e->user->server->frame;
+
+	if (frame->nfds != n)
+		return false;
+	for (unsigned int i = 0; i < n; i++) {
+		fds[i] = frame->fds[i];
+		frame->fds[i] = -1;
+	}
+	frame->nfds = 0;
+	return true;
+}
+
+void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
+{
+	int pidfd;
+
+	/* One that we started is known already. */
+	if (e->state != ENGINE_ADOPTING || e->pidfd >= 0)
+		return;
+	if (hello->version < SHARQ_PROTOCOL_MIN ||
+	    hello->version > SHARQ_PROTOCOL_MAX ||
+	    hello->uid != engine_uid(e->user) || !take_fds(e, &pidfd, 1)) {
+		engine_kill(e, "its hello isn't that of an engine that this "
+			       "sharqd can talk to");
+		return;
+	}
+	if (!pidfd_is_of(pidfd, engine_uid(e->user), &e->pid)) {
+		close(pidfd);
+		engine_kill(e, "the process that it names isn't its user's");
+		return;
+	}
+	if (engine_watch_pid(e, pidfd)) {
+		engine_kill(e, "out of memory");
+		return;
+	}
+	channel_adopt(e);
+}
+
+static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
+{
+	struct server *server = e->user->server;
+	Sharqd__SessionInfo *info;
+	struct session *s;
+	int ret = -EPROTO;
+
+	info = m->has_info ? sharqd__session_info__unpack(NULL, m->info.len,
+							  m->info.data) :
+			     NULL;
+	if (!info)
+		return -EPROTO;
+	if (m->session && m->session < UINT64_MAX &&
+	    info->uid == e->user->uid)
+		ret = session_new(e->user, &s, m->session);
+	if (!ret) {
+		s->pid = info->pid;
+		s->token = info->token;
+		s->attached = true;
+		if (info->program)
+			snprintf(s->program, sizeof(s->program), "%s",
+				 info->program);
+		if (info->has_born_ms && info->born_ms < s->born_ms)
+			s->born_ms = info->born_ms;
+		if (info->has_max_transfer)
+			e->max_transfer = info->max_transfer;
+		e->user->gid = info->gid;
+		if (server->frame.nfds && !take_fds(e, &s->pidfd, 1))
+			ret = -EPROTO;
+		if (s->id >= server->next_session)
+			server->next_session = s->id + 1;
+	}
+	sharqd__session_info__free_unpacked(info, NULL);
+	return ret;
+}
+
+static struct session *session_of(struct engine *e, uint64_t id)
+{
+	struct session *s = idmap_find(&e->user->server->sessions, id);
+
+	return s && s->user == e->user ? s : NULL;
+}
+
+static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m)
+{
+	struct server *server = e->user->server;
+	struct session *s = session_of(e, m->session);
+	struct region *r;
+	int fd, ret;
+
+	if (!s || !m->region || m->region == UINT64_MAX || !m->size ||
+	    m->size > UINT64_MAX - m->address || region_find(s, m->region) ||
+	    !take_fds(e, &fd, 1))
+		return -EPROTO;
+	ret = region_new(s, &r, m->region, m->address, m->size, fd);
+	if (ret)
+		close(fd);
+	else if (m->region >= server->next_region)
+		server->next_region = m->region + 1;
+	return ret;
+}
+
+static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
+{
+	struct server *server = e->user->server;
+	struct session *s = session_of(e, m->session);
+	Sharqd__QueueInfo *info;
+	struct queue *q;
+	int fds[3], ret;
+
+	if (!s || m->queue == UINT64_MAX || !take_fds(e, fds, 3))
+		return -EPROTO;
+	ret = queue_adopt(s, m->queue, m->depth, fds, &q);
+	if (ret) {
+		for (int i = 0; i < 3; i++)
+			close(fds[i]);
+		return ret;
+	}
+	if (m->queue >= server->next_queue)
+		server->next_queue = m->queue + 1;
+	if (m->has_paused && m->paused &&
+	    q->state == SHARQ__PB__QUEUE_STATE__QUEUE_RUNNING)
+		q->state = SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED;
+	info = m->has_info ? sharqd__queue_info__unpack(NULL, m->info.len,
+							m->info.data) :
+			     NULL;
+	if (info && info->has_born_ms && info->born_ms < q->born_ms)
+		q->born_ms = info->born_ms;
+	if (info)
+		sharqd__queue_info__free_unpacked(info, NULL);
+	return 0;
+}
+
+void adopt_one(struct engine *e, const Sharq__Engine__Adopted *m)
+{
+	int ret = -EPROTO;
+
+	if (e->state == ENGINE_ADOPTING && m->session)
+		ret = adopt_session(e, m->session);
+	else if (e->state == ENGINE_ADOPTING && m->region)
+		ret = adopt_region(e, m->region);
+	else if (e->state == ENGINE_ADOPTING && m->queue)
+		ret = adopt_queue(e, m->queue);
+	if (ret)
+		engine_kill(e, "what it says of its queues makes no sense");
+}
+
+void adopt_finished(struct engine *e)
+{
+	struct server *server = e->user->server;
+
+	if (--server->adopting || server->stopping)
+		return;
+	if (server_accept_start(server)) {
+		log_err("out of memory");
+		event_base_loopexit(server->base, NULL);
+	}
+}
+
+static int adopt_uid(struct server *server, uid_t uid)
+{
+	struct engine *e;
+	struct user *user;
+	int sock, ret;
+
+	ret = spawn_connect(server, uid, &sock);
+	if (ret == -ECONNREFUSED) {
+		spawn_unlink(server, uid);
+		return 0;
+	}
+	if (ret) {
+		log_warning("can't reach the engine of uid %u: %s", uid,
+			    strerror(-ret));
+		return 0;
+	}
+	ret = user_get(server, uid, &user);
+	if (!ret)
+		ret = engine_new(user);
+	if (ret) {
+		close(sock);
+		return ret;
+	}
+	e = user->engine;
+	e->state = ENGINE_ADOPTING;
+	e->fresh = true;
+	e->max_transfer = server->config.max_transfer;
+	e->stop_by_ms = now_ms() + ENGINE_HUNG_MS;
+	server->adopting++;
+	ret = engine_watch(e, sock);
+	if (!ret)
+		channel_arm(e);
+	return ret;
+}
+
+int adopt_scan(struct server *server)
+{
+	int fd = openat(server->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *d;
+	int ret = 0;
+
+	if (!dir) {
+		ret = -errno;
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
+	while (!ret && (d = readdir(dir))) {
+		unsigned int uid;
+		char canonical[32];
+
+		if (sscanf(d->d_name, "engine-%u.sock", &uid) != 1)
+			continue;
+		snprintf(canonical, sizeof(canonical), "engine-%u.sock", uid);
+		if (!strcmp(canonical, d->d_name))
+			ret = adopt_uid(server, uid);
+	}
+	closedir(dir);
+	return ret;
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Connections: who the peer is, what comes in, what goes out. A peer that
+ * breaks the rules loses its own connection.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "server.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+static int peer_pidfd(int sock, pid_t pid)
+{
+	socklen_t len = sizeof(int);
+	int fd;
+
+	if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
+		return fd;
+	/* Before 6.5. By number: good for noticing the end, for no grant. */
+	return pid > 0 ? pidfd_open(pid, 0) : -1;
+}
+
+void conn_doom(struct conn *conn, const char *why)
+{
+	struct server *server = conn->server;
+
+	if (conn->doomed)
+		return;
+	if (why) {
+		server->peers_dropped++;
+		conn->user->peers_dropped++;
+		log_notice("connection of uid %u, pid %d ended: %s",
+			   conn->user->uid, conn->pid, why);
+	}
+	conn->doomed = true;
+	event_del(conn->read);
+	event_del(conn->out.write);
+	server_reap_later(server);
+}
+
+void conn_send(struct conn *conn, const Sharq__Pb__ServerMessage *msg,
+	       const int *fds, unsigned int nfds)
+{
+	int ret;
+
+	if (conn->doomed)
+		return;
+	ret = outq_send(&conn->out, &msg->base, fds, nfds);
+	if (ret == -EPIPE || ret == -ECONNRESET)
+		conn_doom(conn, NULL);
+	else if (ret)
+		conn_doom(conn, strerror(-ret));
+	else if (conn->out.bytes > CONN_OUT_MAX)
+		conn_doom(conn, "it doesn't read its replies");
+}
+
+void conn_reply(struct conn *conn, Sharq__Pb__Reply *reply, const int *fds,
+		unsigned int nfds)
+{
+	Sharq__Pb__ServerMessage msg = SHARQ__PB__SERVER_MESSAGE__INIT;
+
+	msg.body_case = SHARQ__PB__SERVER_MESSAGE__BODY_REPLY;
+	msg.reply = reply;
+	conn_send(conn, &msg, fds, nfds);
+}
+
+static void reply_code(struct conn *conn, uint64_t request, int code,
+		       const char *text)
+{
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+
+	reply.id = request;
+	reply.code = code;
+	reply.text = code ? (char *)text : NULL;
+	conn_reply(conn, &reply, NULL, 0);
+}
+
+void conn_error(struct conn *conn, uint64_t request, int code, const char *fmt,
+		...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	reply_code(conn, request, code, text);
+}
+
+struct conn *conn_find(struct server *server, uint64_t id)
+{
+	struct conn *conn;
+
+	TAILQ_FOREACH(conn, &server->conns, link)
+		if (conn->id == id)
+			return conn->doomed ? NULL : conn;
+	return NULL;
+}
+
+void answer_reply(struct server *server, struct answer *answer,
+		  Sharq__Pb__Reply *reply, const int *fds, unsigned int nfds)
+{
+	struct conn *conn = answer->conn ? conn_find(server, answer->conn) :
+					   NULL;
+
+	reply->id = answer->request;
+	*answer = (struct answer){ 0 };
+	if (conn)
+		conn_reply(conn, reply, fds, nfds);
+}
+
+void answer_code(struct server *server, struct answer *answer, int code,
+		 const char *text)
+{
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+
+	reply.code = code;
+	reply.text = code ? (char *)text : NULL;
+	answer_reply(server, answer, &reply, NULL, 0);
+}
+
+/* Return: whether there may be more. */
+static bool receive_one(struct conn *conn)
+{
+	struct sharq_frame *frame = &conn->server->frame;
+	const char *why = NULL;
+	Sharq__Pb__Request *req;
+	int ret;
+
+	ret = sharq_frame_recv(conn->sock, frame, 0, true, &why);
+	if (ret == -EAGAIN || ret == -EINTR)
+		return false;
+	if (ret == -EPIPE || ret == -ECONNRESET) {
+		conn_doom(conn, NULL);
+		return false;
+	}
+	if (ret) {
+		why = why ? why : strerror(-ret);
+		conn_error(conn, 0, ret, "%s", why);
+		conn_doom(conn, why);
+		return false;
+	}
+	req = sharq__pb__request__unpack(NULL, frame->body_len, frame->body);
+	if (!req) {
+		why = "the packet doesn't hold a request of sharq.proto";
+		conn_error(conn, 0, -EPROTO, "%s", why);
+		conn_doom(conn, why);
+		return false;
+	}
+	request_handle(conn, req);
+	sharq__pb__request__free_unpacked(req, NULL);
+	return !conn->doomed;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+
+	(void)fd;
+	if (what & EV_TIMEOUT) {
+		conn_error(conn, 0, -ETIMEDOUT,
+			   "no hello within %d s of connecting",
+			   CONN_HELLO_SECONDS);
+		conn_doom(conn, "it said no hello");
+		return;
+	}
+	/* The others get their turn, however fast this one talks. */
+	for (int i = 0; i < CONN_REQUESTS_PER_TURN; i++)
+		if (!receive_one(conn))
+			return;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+	int ret;
+
+	(void)fd;
+	(void)what;
+	ret = outq_flush(&conn->out);
+	if (ret)
+		conn_doom(conn, ret == -EPIPE || ret == -ECONNRESET ?
+					NULL :
+					strerror(-ret));
+	else
+		event_caught_up(conn);
+}
+
+/* Say why, in a reply to nothing, to a peer that gets no connection. */
+static int refuse(int sock, int code, const char *fmt, unsigned int limit)
+{
+	Sharq__Pb__ServerMessage msg = SHARQ__PB__SERVER_MESSAGE__INIT;
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s: the limit is %u", fmt, limit);
+	reply.code = code;
+	reply.text = text;
+	msg.body_case = SHARQ__PB__SERVER_MESSAGE__BODY_REPLY;
+	msg.reply = &reply;
+	sharq_frame_send_msg(sock, &msg.base, NULL, 0, true);
+	return code;
+}
+
+static int check_limits(struct server *server, struct user *user, int sock)
+{
+	const struct config *c = &server->config;
+
+	if (server->conn_count >= c->clients)
+		return refuse(sock, -EUSERS, "sharqd has too many clients",
+			      c->clients);
+	if (user->conns >= c->clients_per_user)
+		return refuse(sock, -EDQUOT,
+			      "your user has too many connections to sharqd",
+			      c->clients_per_user);
+	return 0;
+}
+
+int conn_new(struct server *server, int sock)
+{
+	const struct timeval hello = { .tv_sec = CONN_HELLO_SECONDS };
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct user *user;
+	struct conn *conn;
+	int ret;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	ret = user_get(server, cred.uid, &user);
+	if (ret)
+		return ret;
+	ret = check_limits(server, user, sock);
+	if (ret)
+		return ret;
+	conn = calloc(1, sizeof(*conn));
+	if (!conn)
+		return -ENOMEM;
+	conn->read = event_new(server->base, sock, EV_READ | EV_PERSIST,
+			       on_readable, conn);
+	if (!conn->read ||
+	    outq_init(&conn->out, server->base, sock, on_writable, conn) ||
+	    event_add(conn->read, &hello)) {
+		if (conn->read)
+			event_free(conn->read);
+		outq_fini(&conn->out);
+		free(conn);
+		return -ENOMEM;
+	}
+	user->gid = cred.gid;
+	user->conns++;
+	conn->server = server;
+	conn->id = server->next_conn++;
+	conn->sock = sock;
+	conn->pid = cred.pid;
+	conn->pidfd = peer_pidfd(sock, cred.pid);
+	conn->user = user;
+	TAILQ_INSERT_TAIL(&server->conns, conn, link);
+	server->conn_count++;
+	return 0;
+}
+
+struct conn *conn_free(struct conn *conn)
+{
+	struct server *server = conn->server;
+
+	TAILQ_REMOVE(&server->conns, conn, link);
+	server->conn_count--;
+	server->subscribers -= conn->subscribed;
+	conn->user->conns--;
+	event_free(conn->read);
+	outq_fini(&conn->out);
+	close(conn->sock);
+	if (conn->pidfd >= 0)
+		close(conn->pidfd);
+	if (conn->session)
+		session_end(conn->session);
+	free(conn);
+	return NULL;
+}

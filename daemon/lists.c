@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/* What there is: devices, queues, clients, statistics. In pages. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine.h"
+
+#define QUEUES_PER_PAGE 100
+#define CLIENTS_PER_PAGE 200
+
+void lists_devices(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	static Sharq__Pb__Path paths[] = { SHARQ__PB__PATH__PATH_EMBEDDED };
+	const struct config *c = &conn->server->config;
+	Sharq__Pb__Device device = SHARQ__PB__DEVICE__INIT;
+	Sharq__Pb__Device *list[] = { &device };
+	Sharq__Pb__Devices devices = SHARQ__PB__DEVICES__INIT;
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+
+	device.id = DEVICE_ID;
+	device.name = (char *)DEVICE_NAME;
+	device.provider = (char *)DEVICE_PROVIDER;
+	device.ops = SHARQ_OPS_ALL;
+	device.max_transfer = c->max_transfer;
+	device.max_depth = c->depth;
+	device.n_paths = 1;
+	device.paths = paths;
+	device.has_queues_used = true;
+	device.queues_used = conn->user->uid ? conn->user->queues :
+					       conn->server->queues.count;
+	device.has_queues_free = true;
+	device.queues_free = user_queues_free(conn->user);
+	device.note = (char *)server_note(conn->server);
+	devices.n_device = 1;
+	devices.device = list;
+	reply.id = req->id;
+	reply.body_case = SHARQ__PB__REPLY__BODY_DEVICES;
+	reply.devices = &devices;
+	conn_reply(conn, &reply, NULL, 0);
+}
+
+/* ---- queues ---- */
+
+struct queue_entry {
+	Sharq__Pb__Queue queue;
+	Sharq__Pb__QueueStats stats;
+};
+
+static void fill_stats(Sharq__Pb__QueueStats *to,
+		       const struct sharq_journal_stats *from,
+		       uint64_t in_flight)
+{
+	sharq__pb__queue_stats__init(to);
+	to->has_commands = to->has_bytes = to->has_faults = true;
+	to->has_refused = to->has_failed = to->has_resets = true;
+	to->has_in_flight = to->has_knocks = to->has_events = true;
+	to->commands = from->commands;
+	to->bytes = from->bytes;
+	to->faults = from->faults;
+	to->refused = from->refused;
+	to->failed = from->failed;
+	to->resets = from->resets;
+	to->in_flight = in_flight;
+	to->knocks = from->knocks;
+	to->events = from->events;
+}
+
+static const char *state_reason(Sharq__Pb__QueueState state)
+{
+	switch (state) {
+	case SHARQ__PB__QUEUE_STATE__QUEUE_BROKEN:
+		return "its client's indices were out of step";
+	case SHARQ__PB__QUEUE_STATE__QUEUE_QUARANTINED:
+		return "one of its descriptors took an engine down twice";
+	case SHARQ__PB__QUEUE_STATE__QUEUE_CLOSED:
+		return "it was killed";
+	case SHARQ__PB__QUEUE_STATE__QUEUE_RECOVERING:
+		return "its engine died; a new one is on its way";
+	default:
+		return NULL;
+	}
+}
+
+static void fill_queue(struct queue_entry *e, const struct queue *q)
+{
+	const struct session *s = q->session;
+	const struct engine *engine = s->user->engine;
+	struct sharq_journal_stats stats;
+	uint64_t in_flight;
+
+	sharq__pb__queue__init(&e->queue);
+	e->queue.id = q->id;
+	e->queue.uid = s->user->uid;
+	e->queue.pid = s->pid;
+	e->queue.session = s->id;
+	e->queue.program = (char *)s->program;
+	e->queue.device = DEVICE_ID;
+	e->queue.path = SHARQ__PB__PATH__PATH_EMBEDDED;
+	e->queue.depth = q->depth;
+	e->queue.state = queue_state(q);
+	e->queue.reason = (char *)state_reason(e->queue.state);
+	e->queue.has_age_ms = true;
+	e->queue.age_ms = now_ms() - q->born_ms;
+	if (engine && engine->pid > 0) {
+		e->queue.has_engine_pid = true;
+		e->queue.engine_pid = engine->pid;
+	}
+	if (!queue_stats(q, &stats, &in_flight)) {
+		fill_stats(&e->stats, &stats, in_flight);
+		e->queue.stats = &e->stats;
+	}
+}
+
+static bool listed(const struct conn *conn, const struct queue *q)
+{
+	return !q->removing && !q->created.conn &&
+	       conn_may_see(conn, q->session->user);
+}
+
+void lists_queues(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	const Sharq__Pb__QueuesGet *get = req->queues;
+	const struct idmap *map = &conn->server->queues;
+	Sharq__Pb__Queues queues = SHARQ__PB__QUEUES__INIT;
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+	Sharq__Pb__Queue *list[QUEUES_PER_PAGE];
+	struct queue_entry *entries;
+	size_t n = 0, i;
+
+	if (get->has_queue && !request_queue(conn, req->id, get->queue))
+		return;
+	entries = calloc(QUEUES_PER_PAGE, sizeof(*entries));
+	if (!entries) {
+		conn_error(conn, req->id, -ENOMEM, "sharqd is out of memory");
+		return;
+	}
+	i = get->has_queue ? idmap_after(map, get->queue) - 1 :
+			     idmap_after(map, get->after);
+	for (; i < map->count; i++) {
+		const struct queue *q = map->entries[i].object;
+
+		if (!listed(conn, q))
+			continue;
+		if (n == QUEUES_PER_PAGE) {
+			queues.has_more = queues.more = true;
+			break;
+		}
+		fill_queue(&entries[n], q);
+		list[n] = &entries[n].queue;
+		n++;
+		if (get->has_queue)
+			break;
+	}
+	queues.n_queue = n;
+	queues.queue = list;
+	reply.id = req->id;
+	reply.body_case = SHARQ__PB__REPLY__BODY_QUEUES;
+	reply.queues = &queues;
+	conn_reply(conn, &reply, NULL, 0);
+	free(entries);
+}
+
+/* ---- clients ---- */
+
+static void fill_client(Sharq__Pb__Client *c, const struct session *s)
+{
+	const struct queue *q;
+	const struct region *r;
+
+	sharq__pb__client__init(c);
+	c->session = s->id;
+	c->uid = s->user->uid;
+	c->pid = s->pid;
+	c->program = (char *)s->program;
+	LIST_FOREACH(q, &s->queues, link)
+		c->queues++;
+	LIST_FOREACH(r, &s->regions, link)
+		c->arena_bytes += r->size;
+	c->has_age_ms = true;
+	c->age_ms = now_ms() - s->born_ms;
+	c->has_connected = true;
+	c->connected = s->conn != NULL;
+}
+
+void lists_clients(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	const struct idmap *map = &conn->server->sessions;
+	Sharq__Pb__Clients clients = SHARQ__PB__CLIENTS__INIT;
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+	Sharq__Pb__Client *list[CLIENTS_PER_PAGE];
+	Sharq__Pb__Client *entries;
+	size_t n = 0;
+
+	entries = calloc(CLIENTS_PER_PAGE, sizeof(*entries));
+	if (!entries) {
+		conn_error(conn, req->id, -ENOMEM, "sharqd is out of memory");
+		return;
+	}
+	for (size_t i = idmap_after(map, req->clients->after); i < map->count;
+	     i++) {
+		const struct session *s = map->entries[i].object;
+
+		if (s->ending || !conn_may_see(conn, s->user))
+			continue;
+		if (n == CLIENTS_PER_PAGE) {
+			clients.has_more = clients.more = true;
+			break;
+		}
+		fill_client(&entries[n], s);
+		list[n] = &entries[n];
+		n++;
+	}
+	clients.n_client = n;
+	clients.client = list;
+	reply.id = req->id;
+	reply.body_case = SHARQ__PB__REPLY__BODY_CLIENTS;
+	reply.clients = &clients;
+	conn_reply(conn, &reply, NULL, 0);
+	free(entries);
+}
+
+/* ---- statistics ---- */
+
+struct totals {
+	struct sharq_journal_stats stats;
+	uint64_t in_flight, queues, clients, engines, arena;
+};
+
+static void add_session(struct totals *t, const struct session *s)
+{
+	const struct queue *q;
+
+	t->clients += !s->ending;
+	LIST_FOREACH(q, &s->queues, link) {
+		struct sharq_journal_stats stats;
+		uint64_t in_flight;
+
+		if (queue_stats(q, &stats, &in_flight))
+			continue;
+		stats_add(&t->stats, &stats);
+		t->in_flight += in_flight;
+		t->queues += !q->removing;
+	}
+}
+
+static void add_user(struct totals *t, const struct user *user)
+{
+	const struct session *s;
+
+	LIST_FOREACH(s, &user->sessions, link)
+		add_session(t, s);
+	t->arena += user->arena;
+	t->engines += user->engine && user->engine->state != ENGINE_DOWN;
+}
+
+void lists_stats(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	const struct server *server = conn->server;
+	bool all = !conn->user->uid;
+	const struct ended *ended = all ? &server->ended : &conn->user->ended;
+	Sharq__Pb__QueueStats sum;
+	Sharq__Pb__Stats stats = SHARQ__PB__STATS__INIT;
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+	struct totals t = { .stats = ended->stats };
+	const struct user *user;
+
+	LIST_FOREACH(user, &server->users, link)
+		if (conn_may_see(conn, user))
+			add_user(&t, user);
+	fill_stats(&sum, &t.stats, t.in_flight);
+	stats.total = &sum;
+	stats.has_queues = stats.has_queues_ended = stats.has_clients = true;
+	stats.has_engines = stats.has_engine_deaths = true;
+	stats.has_arena_bytes = stats.has_uptime_ms = true;
+	stats.has_peers_dropped = true;
+	stats.queues = t.queues;
+	stats.queues_ended = ended->queues;
+	stats.clients = t.clients;
+	stats.engines = t.engines;
+	stats.engine_deaths = all ? server->engine_deaths :
+				    conn->user->engine_deaths;
+	stats.arena_bytes = t.arena;
+	stats.uptime_ms = now_ms() - server->started_ms;
+	stats.peers_dropped = all ? server->peers_dropped :
+				    conn->user->peers_dropped;
+	reply.id = req->id;
+	reply.body_case = SHARQ__PB__REPLY__BODY_STATS;
+	reply.stats = &stats;
+	conn_reply(conn, &reply, NULL, 0);
+}

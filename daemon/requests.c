@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: MIT
+/* Requests of clients: checked against policy and quota, then carried out. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "ring.h"
+
+#define PAGE 4096
+/* User addresses end below this on every 64-bit Linux. */
+#define ADDRESS_END (UINT64_C(1) << 56)
+
+bool conn_may_see(const struct conn *conn, const struct user *user)
+{
+	return !conn->user->uid || conn->user == user;
+}
+
+const char *server_note(const struct server *server)
+{
+	if (server->config.engine == CONFIG_ENGINE_EMBEDDED)
+		return "the embedded engine serves: sharqd was told to use it "
+		       "(--engine embedded)";
+	return "no /dev/sharq: the module sharq.ko is not loaded; the embedded "
+	       "engine serves";
+}
+
+uint64_t user_queues_free(const struct user *user)
+{
+	const struct server *server = user->server;
+	uint64_t own = server->config.queues_per_user;
+	uint64_t all = server->config.queues;
+	uint64_t used = server->queues.count;
+
+	own = own > user->queues ? own - user->queues : 0;
+	all = all > used ? all - used : 0;
+	return own < all ? own : all;
+}
+
+/* ---- Hello ---- */
+
+/* Peers choose it and people read it: printable, and no longer than it may. */
+static void copy_program(char *to, const char *from)
+{
+	size_t i;
+
+	for (i = 0; from && from[i] && i < PROGRAM_MAX; i++)
+		to[i] = from[i] >= ' ' && from[i] < 0x7f ? from[i] : '?';
+	to[i] = 0;
+}
+
+/* The session that outlived its daemon, if it is this peer's. */
+static struct session *resume(struct conn *conn, const Sharq__Pb__Hello *hello)
+{
+	struct session *s;
+
+	if (!hello->has_session || !hello->has_token)
+		return NULL;
+	s = idmap_find(&conn->server->sessions, hello->session);
+	if (!s || s->ending || s->conn || s->user != conn->user ||
+	    s->token != hello->token || s->pid != conn->pid)
+		return NULL;
+	return s;
+}
+
+static int open_session(struct conn *conn, const Sharq__Pb__Hello *hello,
+			struct session **out)
+{
+	struct server *server = conn->server;
+	struct session *s;
+	int ret;
+
+	ret = session_new(conn->user, &s, server->next_session);
+	if (ret)
+		return ret;
+	server->next_session++;
+	s->pid = conn->pid;
+	s->pidfd = conn->pidfd;
+	conn->pidfd = -1;
+	copy_program(s->program, hello->program);
+	*out = s;
+	return 0;
+}
+
+static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	const Sharq__Pb__Hello *hello = req->hello;
+	Sharq__Pb__HelloReply body = SHARQ__PB__HELLO_REPLY__INIT;
+	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
+	struct session *s;
+
+	if (conn->session) {
+		conn_error(conn, req->id, -EALREADY,
+			   "hello was said on this connection already");
+		return;
+	}
+	if (hello->version_min > SHARQ_PROTOCOL_MAX ||
+	    hello->version_max < SHARQ_PROTOCOL_MIN ||
+	    hello->version_min > hello->version_max) {
+		conn_error(conn, req->id, -EPROTONOSUPPORT,
+			   "this sharqd speaks versions %d to %d of the "
+			   "protocol, the client %u to %u",
+			   SHARQ_PROTOCOL_MIN, SHARQ_PROTOCOL_MAX,
+			   hello->version_min, hello->version_max);
+		return;
+	}
+	s = resume(conn, hello);
+	if (!s && open_session(conn, hello, &s)) {
+		conn_error(conn, req->id, -ENOMEM,
+			   "sharqd is out of memory for another client");
+		return;
+	}
+	s->conn = conn;
+	conn->session = s;
+	/* From here on it may be silent for as long as it likes. */
+	event_remove_timer(conn->read);
+	body.version = hello->version_max < SHARQ_PROTOCOL_MAX ?
+			       hello->version_max :
+			       SHARQ_PROTOCOL_MAX;
+	body.server = (char *)"sharqd " SHARQ_VERSION;
+	body.session = s->id;
+	body.token = s->token;
+	body.engine = (char *)server_note(conn->server);
+	reply.id = req->id;
+	reply.body_case = SHARQ__PB__REPLY__BODY_HELLO;
+	reply.hello = &body;
+	conn_reply(conn, &reply, NULL, 0);
+	event_emit(conn->user, SHARQ__PB__EVENT_KIND__EVENT_CLIENT_CONNECTED, 0,
+		   s->id, s->program);
+}
+
+/* ---- queues and regions ---- */
+
+/* May this user have an engine here at all? */
+static bool served(struct conn *conn, uint64_t request)
+{
+	struct server *server = conn->server;
+
+	if (server->stopping) {
+		conn_error(conn, request, -ESHUTDOWN, "sharqd is stopping");
+		return false;
+	}
+	if (server->root || conn->user->uid == server->uid)
+		return true;
+	conn_error(conn, request, -EPERM,
+		   "this sharqd runs as uid %u and serves only that user, not "
+		   "uid %u; a sharqd that runs as root serves all",
+		   server->uid, conn->user->uid);
+	return false;
+}
+
+static bool check_wanted(struct conn *conn, uint64_t request,
+			 const Sharq__Pb__QueueCreate *m)
+{
+	static const char *const names[] = { "any", "direct", "shadow",
+					     "embedded" };
+
+	if (m->device && m->device != DEVICE_ID) {
+		conn_error(conn, request, -ENODEV,
+			   "there is no device %u; the only one is %u (%s)",
+			   m->device, DEVICE_ID, DEVICE_NAME);
+		return false;
+	}
+	if (m->ops & ~SHARQ_OPS_ALL) {
+		conn_error(conn, request, -ENODEV,
+			   "no device has all of the operations 0x%x; %s has "
+			   "0x%x",
+			   m->ops, DEVICE_NAME, SHARQ_OPS_ALL);
+		return false;
+	}
+	if (m->path == SHARQ__PB__PATH__PATH_DIRECT ||
+	    m->path == SHARQ__PB__PATH__PATH_SHADOW) {
+		conn_error(conn, request, -EOPNOTSUPP,
+			   "there is no %s path here: %s", names[m->path],
+			   server_note(conn->server));
+		return false;
+	}
+	if (m->path != SHARQ__PB__PATH__PATH_ANY &&
+	    m->path != SHARQ__PB__PATH__PATH_EMBEDDED) {
+		conn_error(conn, request, -EINVAL,
+			   "path is %d, expected 0 (any) to 3 (embedded)",
+			   (int)m->path);
+		return false;
+	}
+	if (!sharq_depth_valid(m->depth) ||
+	    m->depth > conn->server->config.depth) {
+		conn_error(conn, request, -EINVAL,
+			   "depth is %u, expected a power of two from %d to %u",
+			   m->depth, SHARQ_MIN_DEPTH,
+			   conn->server->config.depth);
+		return false;
+	}
+	return true;
+}
+
+static bool check_queue_quota(struct conn *conn, uint64_t request)
+{
+	const struct config *c = &conn->server->config;
+
+	if (conn->user->queues >= c->queues_per_user) {
+		conn_error(conn, request, -EDQUOT,
+			   "your user has %u queues, the limit is %u "
+			   "(queues-per-user): close some first",
+			   conn->user->queues, c->queues_per_user);
+		return false;
+	}
+	if (conn->server->queues.count >= c->queues) {
+		conn_error(conn, request, -EBUSY,
+			   "all %u queues of this sharqd are taken (queues)",
+			   c->queues);
+		return false;
+	}
+	return true;
+}
+
+/* Have an engine started that will learn of the session when it is up. */
+static int attach(struct session *session)
+{
+	int ret = engine_need(session->user);
+
+	if (ret || session->attached)
+		return ret;
+	session->attached = true;
+	channel_session_add(session);
+	return 0;
+}
+
+static void do_queue_create(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	const Sharq__Pb__QueueCreate *m = req->queue_create;
+	struct session *s = conn->session;
+	struct queue *q;
+	int ret;
+
+	if (!served(conn, req->id) || !check_wanted(conn, req->id, m) ||
+	    !check_queue_quota(conn, req->id))
+		return;
+	ret = attach(s);
+	if (!ret)
+		ret = queue_create(s, m->depth, &q);
+	if (ret) {
+		conn_error(conn, req->id, ret, "the queue can't be made: %s",
+			   strerror(-ret));
+		return;
+	}
+	q->created = (struct answer){ conn->id, req->id };
+	channel_queue_add(q);
+}
+
+/* A queue that removing has begun for is gone already, for its owner. */
+struct queue *request_queue(struct conn *conn, uint64_t request, uint64_t id)
+{
+	struct queue *q = idmap_find(&conn->server->queues, id);
+
+	if (q && !q->removing && !q->created.conn &&
+	    conn_may_see(conn, q->session->user))
+		return q;
+	conn_error(conn, request, -ENOENT, "no queue %llu%s",
+		   (unsigned long long)id,
+		   conn->user->uid ? " of yours" : "");
+	return NULL;
+}
+
+static void do_queue_destroy(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	struct answer answer = { conn->id, req->id };
+	struct queue *q = request_queue(conn, req->id,
+					req->queue_destroy->queue);
+
+	if (!q)
+		return;
+	q->removing = true;
+	if (channel_queue_remove(q, &answer))
+		return;
+	event_emit(q->session->user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_GONE,
+		   q->id, q->session->id, NULL);
+	queue_free(q);
+	answer_code(conn->server, &answer, 0, NULL);
+}
+
+static void do_queue_control(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	static const Sharq__Engine__Action actions[] = {
+		[SHARQ__PB__QUEUE_ACTION__ACTION_PAUSE] =
+			SHARQ__ENGINE__ACTION__PAUSE,
+		[SHARQ__PB__QUEUE_ACTION__ACTION_RESUME] =
+			SHARQ__ENGINE__ACTION__RESUME,
+		[SHARQ__PB__QUEUE_ACTION__ACTION_DRAIN] =
+			SHARQ__ENGINE__ACTION__DRAIN,
+		[SHARQ__PB__QUEUE_ACTION__ACTION_KILL] =
+			SHARQ__ENGINE__ACTION__KILL,
+	};
+	const Sharq__Pb__QueueControl *m = req->queue_control;
+	struct answer answer = { conn->id, req->id };
+	struct queue *q = request_queue(conn, req->id, m->queue);
+
+	if (!q)
+		return;
+	if ((unsigned int)m->action >= sizeof(actions) / sizeof(actions[0])) {
+		conn_error(conn, req->id, -EINVAL,
+			   "action is %d, expected 0 (pause) to 3 (kill)",
+			   (int)m->action);
+		return;
+	}
+	if (q->state > SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED) {
+		conn_error(conn, req->id, -ESHUTDOWN,
+			   "queue %llu is out of service for good: its owner "
+			   "can only close it",
+			   (unsigned long long)q->id);
+		return;
+	}
+	if (!engine_running(q->session->user)) {
+		conn_error(conn, req->id, -EAGAIN,
+			   "the engine of queue %llu is being replaced: try "
+			   "again in a moment",
+			   (unsigned long long)q->id);
+		return;
+	}
+	channel_queue_control(q, actions[m->action], &answer);
+}
+
+static bool check_region(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	const Sharq__Pb__RegionCreate *m = req->region_create;
+	const struct config *c = &conn->server->config;
+	const struct region *r;
+
+	if (!m->address || m->address % PAGE || m->address >= ADDRESS_END) {
+		conn_error(conn, req->id, -EINVAL,
+			   "the region's address is 0x%llx, expected a "
+			   "non-zero multiple of %d below 2^56",
+			   (unsigned long long)m->address, PAGE);
+		return false;
+	}
+	if (!m->size || m->size % PAGE || m->size > ADDRESS_END - m->address) {
+		conn_error(conn, req->id, -EINVAL,
+			   "the region's size is %llu, expected a non-zero "
+			   "multiple of %d that ends below 2^56",
+			   (unsigned long long)m->size, PAGE);
+		return false;
+	}
+	LIST_FOREACH(r, &conn->session->regions, link) {
+		if (m->address >= r->base + r->size ||
+		    r->base >= m->address + m->size)
+			continue;
+		conn_error(conn, req->id, -EEXIST,
+			   "the region overlaps your region %llu at 0x%llx",
+			   (unsigned long long)r->id,
+			   (unsigned long long)r->base);
+		return false;
+	}
+	if (conn->session->region_count >= c->regions_per_client) {
+		conn_error(conn, req->id, -EDQUOT,
+			   "you have %u regions, the limit is %u "
+			   "(regions-per-client)",
+			   conn->session->region_count, c->regions_per_client);
+		return false;
+	}
+	if (conn->user->arena > c->arena_per_user ||
+	    m->size > c->arena_per_user - conn->user->arena) {
+		conn_error(conn, req->id, -EDQUOT,
+			   "your user has %llu bytes of regions and the limit "
+			   "is %llu (arena-per-user): %llu more don't fit",
+			   (unsigned long long)conn->user->arena,
+			   (unsigned long long)c->arena_per_user,
+			   (unsigned long long)m->size);
+		return false;
+	}
+	return true;
+}
+
+static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	const Sharq__Pb__RegionCreate *m = req->region_create;
+	struct server *server = conn->server;
+	struct session *s = conn->session;
+	struct region *r;
+	int fd, ret;
+
+	if (!served(conn, req->id) || !check_region(conn, req))
+		return;
+	ret = attach(s);
+	if (!ret)
+		ret = memfd_sealed("sharq-region", m->size, &fd);
+	if (!ret) {
+		ret = region_new(s, &r, server->next_region, m->address,
+				 m->size, fd);
+		if (ret)
+			close(fd);
+	}
+	if (ret) {
+		conn_error(conn, req->id, ret, "the region can't be made: %s",
+			   strerror(-ret));
+		return;
+	}
+	server->next_region++;
+	r->created = (struct answer){ conn->id, req->id };
+	channel_region_add(r);
+}
+
+static void do_region_destroy(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	struct answer answer = { conn->id, req->id };
+	struct region *r = region_find(conn->session,
+				       req->region_destroy->region);
+
+	if (!r || r->created.conn || r->removing) {
+		conn_error(conn, req->id, -ENOENT, "no region %llu of yours",
+			   (unsigned long long)req->region_destroy->region);
+		return;
+	}
+	r->removing = true;
+	if (channel_region_remove(r, &answer))
+		return;
+	region_free(r);
+	answer_code(conn->server, &answer, 0, NULL);
+}
+
+static void do_subscribe(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	struct answer answer = { conn->id, req->id };
+
+	conn->server->subscribers += !conn->subscribed;
+	conn->subscribed = true;
+	answer_code(conn->server, &answer, 0, NULL);
+}
+
+void request_handle(struct conn *conn, const Sharq__Pb__Request *req)
+{
+	if (!conn->session && req->body_case != SHARQ__PB__REQUEST__BODY_HELLO) {
+		conn_error(conn, req->id, -EPROTO,
+			   "the first request of a connection must be hello");
+		return;
+	}
+	switch (req->body_case) {
+	case SHARQ__PB__REQUEST__BODY_HELLO:
+		do_hello(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_DEVICES:
+		lists_devices(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_QUEUE_CREATE:
+		do_queue_create(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_QUEUE_DESTROY:
+		do_queue_destroy(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_REGION_CREATE:
+		do_region_create(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_REGION_DESTROY:
+		do_region_destroy(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_QUEUES:
+		lists_queues(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_CLIENTS:
+		lists_clients(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_STATS:
+		lists_stats(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_QUEUE_CONTROL:
+		do_queue_control(conn, req);
+		break;
+	case SHARQ__PB__REQUEST__BODY_SUBSCRIBE:
+		do_subscribe(conn, req);
+		break;
+	default:
+		conn_error(conn, req->id, -ENOSYS,
+			   "this sharqd doesn't know the request");
+	}
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sharqd's objects and how they hold each other. One thread: no locks.
+ *
+ *   server -> users -> sessions -> regions, queues
+ *                   -> engine
+ *          -> conns -> session (the one that the connection speaks for)
+ *
+ * The daemon's objects are what is wanted; an engine is told of them when it
+ * is running and again by its successor when it died.
+ *
+ * Nothing is freed under a caller's feet: a connection or an engine that must
+ * go is marked, and freed from the event loop.
+ */
+#ifndef SHARQD_SERVER_H
+#define SHARQD_SERVER_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "config.h"
+#include "engine.pb-c.h"
+#include "engine/journal.h"
+#include "frame.h"
+#include "idmap.h"
+#include "outq.h"
+#include "sharq.pb-c.h"
+
+#define DEVICE_ID 1
+#define DEVICE_NAME "embedded0"
+#define DEVICE_PROVIDER "embedded"
+#define PROGRAM_MAX 64
+/* A connection that lets more than this wait for it is ended. */
+#define CONN_OUT_MAX (256 * 1024)
+/* Beyond this, a subscriber loses events instead. */
+#define CONN_EVENTS_MAX (64 * 1024)
+#define CONN_REQUESTS_PER_TURN 16
+#define CONN_HELLO_SECONDS 5
+
+/* What became of queues that ended. */
+struct ended {
+	struct sharq_journal_stats stats;
+	uint64_t queues;
+};
+
+struct user {
+	LIST_ENTRY(user) link;
+	struct server *server;
+	uid_t uid;
+	gid_t gid; /* of the latest connection: what its engine runs as */
+	LIST_HEAD(, session) sessions;
+	struct engine *engine; /* NULL until one was needed */
+	unsigned int conns;
+	unsigned int queues;
+	uint64_t arena;
+	struct ended ended;
+	uint64_t engine_deaths;
+	uint64_t peers_dropped;
+};
+
+/* Whom to answer when something asynchronous is done. conn 0: nobody. */
+struct answer {
+	uint64_t conn;
+	uint64_t request;
+};
+
+/*
+ * @session: NULL until Hello
+ * @doomed:  to be freed by the reaper; nothing is read or written any more
+ * @lost:    a subscriber that missed events
+ */
+struct conn {
+	TAILQ_ENTRY(conn) link;
+	struct server *server;
+	uint64_t id;
+	int sock;
+	int pidfd; /* -1 where the kernel gave none */
+	pid_t pid;
+	struct user *user;
+	struct session *session;
+	struct event *read;
+	struct outq out;
+	bool subscribed;
+	bool lost;
+	bool doomed;
+};
+
+/* What a client owns. Outlives its connection only across daemons. */
+struct session {
+	LIST_ENTRY(session) link;
+	struct user *user;
+	struct conn *conn; /* NULL: adopted, or ending */
+	uint64_t id;
+	uint64_t token;
+	pid_t pid;
+	int pidfd;
+	char program[PROGRAM_MAX + 1];
+	uint64_t born_ms;
+	LIST_HEAD(, region) regions;
+	LIST_HEAD(, queue) queues;
+	unsigned int region_count;
+	bool attached; /* has, or had, something for an engine */
+	bool ending;
+};
+
+struct region {
+	LIST_ENTRY(region) link;
+	struct session *session;
+	uint64_t id;
+	uint64_t base;
+	uint64_t size;
+	int fd;
+	bool removing;
+	struct answer created; /* who waits for the engine to have it */
+};
+
+/*
+ * @rings, @journal, @engine_end: for the engine and its successors
+ * @client_end: for the client; -1 once it was handed over
+ */
+struct queue {
+	LIST_ENTRY(queue) link;
+	struct session *session;
+	uint64_t id;
+	uint32_t depth;
+	int rings;
+	int journal;
+	int engine_end;
+	int client_end;
+	Sharq__Pb__QueueState state;
+	uint64_t born_ms;
+	bool removing;
+	struct answer created;
+};
+
+/*
+ * @dir_fd:    directory of the engines' sockets; the lock is in it
+ * @reaper:    frees what is doomed, from the event loop
+ */
+struct server {
+	struct event_base *base;
+	struct config config;
+	struct sharq_frame frame; /* what is being received */
+	char engines_dir[CONFIG_SOCKET_MAX + 16];
+	int dir_fd;
+	int lock_fd;
+	int listen_fd;
+	bool listen_inherited;
+	struct event *accept;
+	struct event *accept_retry;
+	struct event *reaper;
+	uid_t uid;
+	bool root;
+	bool stopping;
+	void (*ready)(void); /* connections are accepted from now on */
+	uid_t root_engine_uid; /* whom root's own engine runs as */
+	gid_t root_engine_gid;
+
+	LIST_HEAD(, user) users;
+	TAILQ_HEAD(, conn) conns;
+	unsigned int conn_count;
+	unsigned int adopting;
+	unsigned int subscribers;
+	struct idmap sessions;
+	struct idmap queues;
+	uint64_t next_conn;
+	uint64_t next_session;
+	uint64_t next_queue;
+	uint64_t next_region;
+
+	struct ended ended;
+	uint64_t engine_deaths;
+	uint64_t peers_dropped;
+	uint64_t started_ms;
+};
+
+/* ---- server.c ---- */
+
+int server_new(struct server **out, const struct config *config,
+	       struct event_base *base);
+struct server *server_free(struct server *server);
+/* Listen at config.socket, or on @inherited (-1: none). Errors are logged. */
+int server_listen(struct server *server, int inherited);
+/* Begin to accept, once what earlier engines hold is known. */
+int server_accept_start(struct server *server);
+/* Accept no more and let go of the socket's name. */
+void server_accept_stop(struct server *server);
+/* End the loop if the daemon is stopping and no engine is left. */
+void server_check_stopped(struct server *server);
+void server_reap_later(struct server *server);
+uint64_t now_ms(void); /* CLOCK_BOOTTIME */
+
+int user_get(struct server *server, uid_t uid, struct user **out);
+/* Free users that nothing refers to. */
+void users_trim(struct server *server);
+
+/* ---- conn.c ---- */
+
+int conn_new(struct server *server, int sock);
+struct conn *conn_free(struct conn *conn);
+struct conn *conn_find(struct server *server, uint64_t id);
+/* Mark for the reaper. @why: NULL for an orderly end, else it misbehaved. */
+void conn_doom(struct conn *conn, const char *why);
+void conn_send(struct conn *conn, const Sharq__Pb__ServerMessage *msg,
+	       const int *fds, unsigned int nfds);
+void conn_reply(struct conn *conn, Sharq__Pb__Reply *reply, const int *fds,
+		unsigned int nfds);
+/* An error in words. @request 0: about none in particular. */
+void conn_error(struct conn *conn, uint64_t request, int code, const char *fmt,
+		...) __attribute__((format(printf, 4, 5)));
+/* Answer whoever waits, if they still do, and forget them. */
+void answer_code(struct server *server, struct answer *answer, int code,
+		 const char *text);
+void answer_reply(struct server *server, struct answer *answer,
+		  Sharq__Pb__Reply *reply, const int *fds, unsigned int nfds);
+
+/* ---- session.c ---- */
+
+int session_new(struct user *user, struct session **out, uint64_t id);
+struct session *session_free(struct session *session);
+/* Its client is gone: tell the engine, then free. */
+void session_end(struct session *session);
+int region_new(struct session *session, struct region **out, uint64_t id,
+	       uint64_t base, uint64_t size, int fd);
+struct region *region_free(struct region *region);
+struct region *region_find(struct session *session, uint64_t id);
+
+/* ---- queue.c ---- */
+
+/* Make a queue with memory and sockets of its own. */
+int queue_create(struct session *session, uint32_t depth, struct queue **out);
+/* Take over one that an engine has; owns @fds if it succeeds. */
+int queue_adopt(struct session *session, uint64_t id, uint32_t depth,
+		const int fds[3], struct queue **out);
+struct queue *queue_free(struct queue *queue);
+int queue_stats(const struct queue *queue, struct sharq_journal_stats *stats,
+		uint64_t *in_flight);
+Sharq__Pb__QueueState queue_state(const struct queue *queue);
+void queue_set_state(struct queue *queue, Sharq__Pb__QueueState state);
+uint32_t queue_ring_bytes(uint32_t depth);
+int memfd_sealed(const char *name, uint64_t size, int *out);
+void stats_add(struct sharq_journal_stats *sum,
+	       const struct sharq_journal_stats *more);
+
+/* ---- requests.c, lists.c ---- */
+
+void request_handle(struct conn *conn, const Sharq__Pb__Request *req);
+bool conn_may_see(const struct conn *conn, const struct user *user);
+/* A queue that @conn's user may see, or NULL and the error was sent. */
+struct queue *request_queue(struct conn *conn, uint64_t request, uint64_t id);
+const char *server_note(const struct server *server);
+/* How many queues @user may still make. */
+uint64_t user_queues_free(const struct user *user);
+void lists_devices(struct conn *conn, const Sharq__Pb__Request *req);
+void lists_queues(struct conn *conn, const Sharq__Pb__Request *req);
+void lists_clients(struct conn *conn, const Sharq__Pb__Request *req);
+void lists_stats(struct conn *conn, const Sharq__Pb__Request *req);
+
+/* ---- events.c ---- */
+
+/* Tell subscribers who may know. @user: whose; @queue, @session: 0 if none. */
+void event_emit(struct user *user, Sharq__Pb__EventKind kind, uint64_t queue,
+		uint64_t session, const char *text);
+void event_queue_state(const struct queue *queue);
+/* Room again: say that some are missing, if some are. */
+void event_caught_up(struct conn *conn);
+
+#endif /* SHARQD_SERVER_H */

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+/* Sessions and their regions. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+int session_new(struct user *user, struct session **out, uint64_t id)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int ret;
+
+	if (!s)
+		return -ENOMEM;
+	if (getrandom(&s->token, sizeof(s->token), 0) !=
+	    (ssize_t)sizeof(s->token)) {
+		free(s);
+		return -EIO;
+	}
+	ret = idmap_add(&user->server->sessions, id, s);
+	if (ret) {
+		free(s);
+		return ret;
+	}
+	s->user = user;
+	s->id = id;
+	s->pidfd = -1;
+	s->born_ms = now_ms();
+	LIST_INIT(&s->regions);
+	LIST_INIT(&s->queues);
+	LIST_INSERT_HEAD(&user->sessions, s, link);
+	*out = s;
+	return 0;
+}
+
+struct session *session_free(struct session *s)
+{
+	struct user *user = s->user;
+
+	while (!LIST_EMPTY(&s->queues)) {
+		struct queue *q = LIST_FIRST(&s->queues);
+
+		event_emit(user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_GONE, q->id,
+			   s->id, NULL);
+		queue_free(q);
+	}
+	while (!LIST_EMPTY(&s->regions))
+		region_free(LIST_FIRST(&s->regions));
+	event_emit(user, SHARQ__PB__EVENT_KIND__EVENT_CLIENT_GONE, 0, s->id,
+		   NULL);
+	if (s->conn)
+		s->conn->session = NULL;
+	if (s->pidfd >= 0)
+		close(s->pidfd);
+	LIST_REMOVE(s, link);
+	idmap_remove(&user->server->sessions, s->id);
+	free(s);
+	engine_check_idle(user);
+	server_reap_later(user->server);
+	return NULL;
+}
+
+void session_end(struct session *s)
+{
+	if (s->ending)
+		return;
+	s->ending = true;
+	if (s->conn)
+		s->conn->session = NULL;
+	s->conn = NULL;
+	if (!channel_session_remove(s))
+		session_free(s);
+}
+
+int region_new(struct session *session, struct region **out, uint64_t id,
+	       uint64_t base, uint64_t size, int fd)
+{
+	struct region *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->session = session;
+	r->id = id;
+	r->base = base;
+	r->size = size;
+	r->fd = fd;
+	LIST_INSERT_HEAD(&session->regions, r, link);
+	session->region_count++;
+	session->user->arena += size;
+	*out = r;
+	return 0;
+}
+
+struct region *region_free(struct region *r)
+{
+	close(r->fd);
+	LIST_REMOVE(r, link);
+	r->session->region_count--;
+	r->session->user->arena -= r->size;
+	free(r);
+	return NULL;
+}
+
+struct region *region_find(struct session *session, uint64_t id)
+{
+	struct region *r;
+
+	LIST_FOREACH(r, &session->regions, link)
+		if (r->id == id)
+			return r;
+	return NULL;
+}
