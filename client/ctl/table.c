@@ -4,6 +4,7 @@
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "table.h"
@@ -21,25 +22,41 @@ struct table {
 	struct libscols_line *lines[];
 };
 
+static int column_flags(const struct column *c)
+{
+	if (!c->head)
+		return SCOLS_FL_HIDDEN;
+	if (c->wrap)
+		return c->wrap == WRAP_CUT ? SCOLS_FL_TRUNC : SCOLS_FL_WRAP;
+	return c->kind == COLUMN_TEXT || c->kind == COLUMN_FLAG
+		       ? 0
+		       : SCOLS_FL_RIGHT;
+}
+
+static void wrap_at_newlines(struct libscols_column *cl)
+{
+	scols_column_set_wrapfunc(cl, scols_wrapnl_chunksize,
+				  scols_wrapnl_nextchunk, NULL);
+	scols_column_set_safechars(cl, "\n");
+}
+
 static void add_columns(struct table *t)
 {
 	const struct column *c;
 	struct libscols_column *cl;
 	unsigned int i;
-	int flags;
 
 	for (i = 0; i < t->n; i++) {
 		c = &t->columns[i];
-		flags = c->wrap			 ? SCOLS_FL_WRAP
-			: c->kind == COLUMN_TEXT ? SCOLS_FL_TRUNC
-			: c->kind == COLUMN_FLAG ? 0
-						 : SCOLS_FL_RIGHT;
-		cl = scols_table_new_column(t->tb, t->json ? c->key : c->head,
-					    0, t->json ? 0 : flags);
+		cl = scols_table_new_column(
+			t->tb, t->json || !c->head ? c->key : c->head, 0,
+			t->json ? 0 : column_flags(c));
 		if (!cl) {
 			t->failed = true;
 			return;
 		}
+		if (c->wrap > 0 && !t->json)
+			wrap_at_newlines(cl);
 		scols_column_set_json_type(
 			cl, c->kind == COLUMN_TEXT   ? SCOLS_JSON_STRING
 			    : c->kind == COLUMN_FLAG ? SCOLS_JSON_BOOLEAN
@@ -51,6 +68,7 @@ int table_new(struct table **out, const char *name,
 	      const struct column *columns, unsigned int n, bool json,
 	      bool upright)
 {
+	struct libscols_column *cl;
 	struct table *t;
 
 	t = calloc(1, sizeof(*t) + n * sizeof(t->lines[0]));
@@ -67,12 +85,20 @@ int table_new(struct table **out, const char *name,
 	}
 	scols_table_set_name(t->tb, name);
 	scols_table_enable_json(t->tb, json);
-	if (!isatty(STDOUT_FILENO))
+	/* Programs have JSON; whoever pipes a table wants to read it. */
+	if (!isatty(STDOUT_FILENO)) {
+		scols_table_set_termforce(t->tb, SCOLS_TERMFORCE_ALWAYS);
 		scols_table_set_termwidth(t->tb, TABLE_WIDTH);
+	}
 	if (t->upright) {
 		scols_table_enable_noheadings(t->tb, 1);
-		if (!scols_table_new_column(t->tb, "name", 0, 0) ||
-		    !scols_table_new_column(t->tb, "value", 0, SCOLS_FL_WRAP))
+		cl = scols_table_new_column(t->tb, "name", 0, 0);
+		if (cl)
+			cl = scols_table_new_column(t->tb, "value", 0,
+						    SCOLS_FL_WRAP);
+		if (cl)
+			wrap_at_newlines(cl);
+		else
 			t->failed = true;
 	} else {
 		add_columns(t);
@@ -103,13 +129,35 @@ void table_row(struct table *t)
 	}
 }
 
+/* Break lines between words, where they would be longer than @width. */
+static void wrap_words(char *text, size_t width)
+{
+	char *line = text, *space = NULL, *p;
+
+	for (p = text; *p; p++) {
+		if (*p == ' ')
+			space = p;
+		if ((size_t)(p - line) >= width && space) {
+			*space = '\n';
+			line = space + 1;
+			space = NULL;
+		}
+	}
+}
+
 void table_text(struct table *t, unsigned int column, const char *text)
 {
 	struct libscols_line *line = t->lines[t->upright ? column : 0];
+	char *copy;
 
-	if (t->failed ||
-	    scols_line_set_data(line, t->upright ? 1 : column, text))
+	if (t->failed)
+		return;
+	copy = strdup(text);
+	if (copy && t->columns[column].wrap > 0 && !t->json)
+		wrap_words(copy, t->columns[column].wrap);
+	if (!copy || scols_line_set_data(line, t->upright ? 1 : column, copy))
 		t->failed = true;
+	free(copy);
 }
 
 const char *human_bytes(uint64_t n, char buf[16])

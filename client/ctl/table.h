@@ -20,14 +20,18 @@ enum column_kind {
 
 /*
  * struct column - @head for people, @key for JSON
- * @wrap: may take several lines; else text is cut when there is no room
+ * @head: NULL: only in JSON
+ * @wrap: 0: one line; WRAP_CUT: cut when there is no room; else wrapped between
+ *        words at that width
  */
 struct column {
 	const char *key;
 	const char *head;
 	enum column_kind kind;
-	bool wrap;
+	int wrap;
 };
+
+#define WRAP_CUT (-1)
 
 struct table;
 

@@ -1,13 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # `sharqctl run` against independent programs: gzip, zlib (by Python), cmp.
-# usage: test_run.sh SHARQCTL [options for each run, "--path inline"]
+# usage: test_run.sh SHARQCTL "options for each run" [SHARQD]
+# With SHARQD a daemon of the test's own serves.
 set -u
 ctl=$1
-opts=${2:---path inline}
+opts=$2
+daemon=
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+trap '[ -z "$daemon" ] || kill "$daemon"; wait; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
+if [ $# -gt 2 ]; then
+	export SHARQ_SOCKET=$dir/socket
+	"$3" --foreground --socket "$SHARQ_SOCKET" 2>daemon.log &
+	daemon=$!
+	for i in $(seq 2000); do
+		"$ctl" stats >/dev/null 2>&1 && break
+	done
+	"$ctl" stats >/dev/null || { cat daemon.log; exit 1; }
+fi
 failures=0
 
 run() { # run ARGUMENTS...
