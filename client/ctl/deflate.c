@@ -65,12 +65,14 @@ static int write_piece(struct deflate *d, struct flow_slot *s,
 static int fill_slot(struct deflate *d, struct flow_slot *s, bool *end,
 		     struct failure *f)
 {
-	size_t piece = FLOW_PIECE, got;
+	size_t piece = FLOW_PIECE, room = CODEC_PACKED_SIZE - LEAD, got;
 	bool gzip = d->format == SHARQ_FORMAT_GZIP;
 	bool first = !d->in->offset;
 	int err;
 
-	while (sharq_compress_bound(piece) > flow_max_transfer(d->flow))
+	if (room > flow_max_transfer(d->flow))
+		room = flow_max_transfer(d->flow);
+	while (sharq_compress_bound(piece) > room)
 		piece /= 2;
 	err = input_read(d->in, s->buf[0], piece, &got, f);
 	if (err)
