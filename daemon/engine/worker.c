@@ -12,6 +12,12 @@
 
 /* How often a busy worker looks for knocks on queues that sleep. */
 #define KNOCK_POLL_NS 200000
+/*
+ * A ring whose queue has jobs running is polled this much longer: its client is
+ * about to follow one long command with the next, and busy workers would hear
+ * its knock late.
+ */
+#define SPIN_WITH_JOBS 20
 /* The clock is read once in so many empty rounds. */
 #define ROUNDS_PER_CLOCK 32
 
@@ -334,6 +340,15 @@ static void give_poller(struct engine *e, bool *poller)
 	*poller = false;
 }
 
+static bool queue_tired(struct engine *e, struct queue *q, uint64_t now)
+{
+	uint64_t spin = e->spin_ns;
+
+	if (atomic_load_explicit(&q->jobs_out, memory_order_relaxed))
+		spin *= SPIN_WITH_JOBS;
+	return now - q->last_work_ns > spin;
+}
+
 /* One look at each polled queue. Return: descriptors taken. */
 static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
 {
@@ -350,7 +365,7 @@ static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
 			q->last_work_ns = 0;
 		else if (clock && !q->last_work_ns)
 			q->last_work_ns = now;
-		else if (clock && now - q->last_work_ns > e->spin_ns)
+		else if (clock && queue_tired(e, q, now))
 			queue_rest(e, q);
 		taken += n;
 	}
