@@ -143,8 +143,8 @@ static void end_one(struct sharq_queue *q, uint16_t id,
 }
 
 /*
- * The queue takes nothing any more. What was published and never consumed, and
- * what was held back, is CANCELED; what was consumed the device completes, or,
+ * The queue takes nothing any more. What was held back is CANCELED, and so is
+ * what a device that said so never consumed; the rest the device completes, or,
  * when nobody is left, is RESET.
  */
 void queue_dead(struct sharq_queue *q, uint32_t why)
@@ -159,7 +159,9 @@ void queue_dead(struct sharq_queue *q, uint32_t why)
 		SHARQ_DEVICE_DEAD);
 	take(q);
 	head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
-	if (sharq_ring_in_step(head, q->sq_tail, q->depth)) {
+	/* A device that was killed may have taken more than it had time to say. */
+	if (why & SHARQ_DEVICE_DEAD &&
+	    sharq_ring_in_step(head, q->sq_tail, q->depth)) {
 		for (uint32_t i = head; i != q->sq_tail; i++) {
 			uint16_t id = q->slots[sharq_ring_slot(i, q->depth)];
 
