@@ -424,6 +424,8 @@ static void queue_added(struct engine *e, struct call *call, int code,
 		queue_gone(q, code, text);
 	} else if (q->client_end >= 0) {
 		hand_over(e, q);
+	} else {
+		queue_refresh_state(q);
 	}
 }
 

@@ -280,11 +280,12 @@ struct conn *conn_free(struct conn *conn)
 	conn->user->conns--;
 	event_free(conn->read);
 	outq_fini(&conn->out);
-	close(conn->sock);
 	if (conn->pidfd >= 0)
 		close(conn->pidfd);
 	if (conn->session)
 		session_end(conn->session);
+	/* Last: a peer that sees the end may count on the rest. */
+	close(conn->sock);
 	free(conn);
 	return NULL;
 }

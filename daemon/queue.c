@@ -164,6 +164,16 @@ int queue_adopt(struct session *session, uint64_t id, uint32_t depth,
 	return 0;
 }
 
+void queue_refresh_state(struct queue *q)
+{
+	struct sharq_journal head;
+
+	if (pread(q->journal, &head, sizeof(head), 0) ==
+		    (ssize_t)sizeof(head) &&
+	    head.state & SHARQ_DEVICE_DEAD)
+		queue_set_state(q, state_of_flags(head.state));
+}
+
 void stats_add(struct sharq_journal_stats *sum,
 	       const struct sharq_journal_stats *more)
 {

@@ -239,6 +239,8 @@ struct queue *queue_free(struct queue *queue);
 int queue_stats(const struct queue *queue, struct sharq_journal_stats *stats,
 		uint64_t *in_flight);
 Sharq__Pb__QueueState queue_state(const struct queue *queue);
+/* Its engine took it over: did that put it out of service? */
+void queue_refresh_state(struct queue *queue);
 void queue_set_state(struct queue *queue, Sharq__Pb__QueueState state);
 uint32_t queue_ring_bytes(uint32_t depth);
 int memfd_sealed(const char *name, uint64_t size, int *out);
