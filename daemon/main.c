@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 /* What the command line says; it goes over what the file says. */
 struct options {
 	char socket[CONFIG_SOCKET_MAX];
+	char absolute[PATH_MAX];
 	const char *config_path; /* NULL: the default, which need not be there */
 	bool has_engine;
 	enum config_engine engine;
@@ -410,8 +412,9 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	/* Absolute: it is read again after leaving the directory. */
-	if (options.config_path)
-		options.config_path = realpath(options.config_path, NULL);
+	if (options.config_path &&
+	    realpath(options.config_path, options.absolute))
+		options.config_path = options.absolute;
 	log_set_level(config.log_level);
 	sock = inherited_socket();
 	if (sock == -EINVAL) {

@@ -66,10 +66,12 @@ int spawn_open_dir(struct server *server)
 		return -EPERM;
 	}
 	ret = lock_dir(server);
-	if (ret == -EWOULDBLOCK)
+	if (ret == -EWOULDBLOCK) {
 		log_err("another sharqd serves %s already", socket);
-	else if (ret)
+		ret = -EADDRINUSE;
+	} else if (ret) {
 		log_err("%s/lock: %s", server->engines_dir, strerror(-ret));
+	}
 	return ret;
 fail:
 	ret = -errno;
