@@ -359,8 +359,7 @@ int sharq_wait_cqe(struct sharq_queue *q, const struct sharq_cqe **cqe,
 	if (collect(q))
 		return first(q, cqe);
 	start = now_ns();
-	deadline = timeout_ms < 0 ? INT64_MAX :
-				    start + timeout_ms * 1000000LL;
+	deadline = timeout_ms < 0 ? INT64_MAX : start + timeout_ms * 1000000LL;
 	for (now = start; busy(q); now = now_ns()) {
 		if (spin(q, now, deadline) || collect(q))
 			return first(q, cqe);

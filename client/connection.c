@@ -12,8 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define FORKED "this connection was made before fork and is the parent's: " \
-	       "connect afresh with sharq_connect()"
+#define FORKED                                                                 \
+	"this connection was made before fork and is the parent's: "           \
+	"connect afresh with sharq_connect()"
 
 int fail(struct sharq *s, int err, const char *fmt, ...)
 {

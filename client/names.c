@@ -29,27 +29,19 @@ static const char *const statuses[SHARQ_STATUS_COUNT] = {
 };
 
 static const char *const fields[SHARQ_FIELD_COUNT] = {
-	[SHARQ_FIELD_NONE] = "none",
-	[SHARQ_FIELD_OP] = "op",
-	[SHARQ_FIELD_PARAM] = "param",
-	[SHARQ_FIELD_FLAGS] = "flags",
-	[SHARQ_FIELD_LEN] = "len",
-	[SHARQ_FIELD_SRC] = "src",
-	[SHARQ_FIELD_DST] = "dst",
-	[SHARQ_FIELD_SRC2] = "src2",
-	[SHARQ_FIELD_DST2] = "dst2",
-	[SHARQ_FIELD_PATTERN] = "pattern",
-	[SHARQ_FIELD_DST_LEN] = "dst_len",
-	[SHARQ_FIELD_SEED] = "seed",
-	[SHARQ_FIELD_EXT] = "ext",
-	[SHARQ_FIELD_SESSION] = "session",
-	[SHARQ_FIELD_LEVEL] = "level",
-	[SHARQ_FIELD_RESERVED] = "reserved",
+	[SHARQ_FIELD_NONE] = "none",	   [SHARQ_FIELD_OP] = "op",
+	[SHARQ_FIELD_PARAM] = "param",	   [SHARQ_FIELD_FLAGS] = "flags",
+	[SHARQ_FIELD_LEN] = "len",	   [SHARQ_FIELD_SRC] = "src",
+	[SHARQ_FIELD_DST] = "dst",	   [SHARQ_FIELD_SRC2] = "src2",
+	[SHARQ_FIELD_DST2] = "dst2",	   [SHARQ_FIELD_PATTERN] = "pattern",
+	[SHARQ_FIELD_DST_LEN] = "dst_len", [SHARQ_FIELD_SEED] = "seed",
+	[SHARQ_FIELD_EXT] = "ext",	   [SHARQ_FIELD_SESSION] = "session",
+	[SHARQ_FIELD_LEVEL] = "level",	   [SHARQ_FIELD_RESERVED] = "reserved",
 };
 
 static const char *const paths[] = {
-	[SHARQ_PATH_ANY] = "any",	    [SHARQ_PATH_DIRECT] = "direct",
-	[SHARQ_PATH_SHADOW] = "shadow",	    [SHARQ_PATH_EMBEDDED] = "embedded",
+	[SHARQ_PATH_ANY] = "any",	[SHARQ_PATH_DIRECT] = "direct",
+	[SHARQ_PATH_SHADOW] = "shadow", [SHARQ_PATH_EMBEDDED] = "embedded",
 	[SHARQ_PATH_INLINE] = "inline",
 };
 

@@ -11,9 +11,8 @@ static uint64_t addr(const void *p)
 static struct sharq_desc *start(struct sharq_sqe *sqe, enum sharq_op op,
 				const void *src, uint32_t len)
 {
-	sqe->desc = (struct sharq_desc){
-		.op = op, .src = addr(src), .len = len
-	};
+	sqe->desc =
+		(struct sharq_desc){ .op = op, .src = addr(src), .len = len };
 	return &sqe->desc;
 }
 

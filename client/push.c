@@ -164,7 +164,8 @@ void push(struct sharq_queue *q)
 	uint32_t published = q->sq_tail;
 
 	while (q->push_tail != q->submit_tail &&
-	       push_one(q, &q->sqes[sharq_ring_slot(q->push_tail, q->depth)].desc))
+	       push_one(q,
+			&q->sqes[sharq_ring_slot(q->push_tail, q->depth)].desc))
 		q->push_tail++;
 	if (q->sq_tail != published)
 		publish(q);

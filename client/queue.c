@@ -98,8 +98,8 @@ static int queue_new(struct sharq *s, const struct sharq_queue_opts *opts,
 	q->s = s;
 	q->sock = q->epoll = q->event = -1;
 	q->flags = opts->flags;
-	q->inline_max = opts->inline_max ? opts->inline_max :
-					   SHARQ_INLINE_MAX_DEFAULT;
+	q->inline_max = opts->inline_max ? opts->inline_max
+					 : SHARQ_INLINE_MAX_DEFAULT;
 	q->depth = opts->depth;
 	rc = alloc_tables(q);
 	if (rc) {

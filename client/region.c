@@ -68,8 +68,9 @@ bool region_holds(struct sharq *s, unsigned int *hint, uint64_t addr,
 {
 	unsigned int n;
 
-	if (word_holds(atomic_load_explicit(&s->map[*hint],
-					    memory_order_relaxed), addr, len))
+	if (word_holds(
+		    atomic_load_explicit(&s->map[*hint], memory_order_relaxed),
+		    addr, len))
 		return true;
 	n = atomic_load_explicit(&s->map_used, memory_order_acquire);
 	for (unsigned int i = 0; i < n; i++) {
@@ -184,8 +185,9 @@ static int region_tell(struct sharq *s, struct region *r, int *fd)
 		return rc;
 	if (msg->reply->body_case != SHARQ__PB__REPLY__BODY_REGION_CREATED) {
 		close(*fd);
-		rc = fail(s, -EPROTO, "sharqd answered a request for memory "
-				      "with something else");
+		rc = fail(s, -EPROTO,
+			  "sharqd answered a request for memory "
+			  "with something else");
 	} else {
 		r->id = msg->reply->region_created->region;
 	}
@@ -364,8 +366,10 @@ static void *grow_take(struct sharq *s, size_t size)
 	if (rc) {
 		region_untell(s, r->id);
 		region_free(r, true);
-		fail(s, rc, "this connection has %d regions already, the most "
-			    "that it can have", MAX_REGIONS);
+		fail(s, rc,
+		     "this connection has %d regions already, the most "
+		     "that it can have",
+		     MAX_REGIONS);
 	}
 	return p;
 }
@@ -454,8 +458,8 @@ void *sharq_alloc(struct sharq *s, size_t size)
 		return NULL;
 	if (!s->path)
 		return aligned_alloc(size < PAGE ? 64 : PAGE,
-				     size ? (size + PAGE - 1) & ~(PAGE - 1) :
-					    64);
+				     size ? (size + PAGE - 1) & ~(PAGE - 1)
+					  : 64);
 	return heap_alloc(s, size, true);
 }
 

@@ -89,8 +89,8 @@ static int receive_reply(struct sharq *s, uint64_t id, int64_t deadline,
 			return rc;
 		msg = sharq__pb__server_message__unpack(
 			NULL, s->frame->body_len, s->frame->body);
-		if (!msg || msg->body_case ==
-				    SHARQ__PB__SERVER_MESSAGE__BODY__NOT_SET)
+		if (!msg ||
+		    msg->body_case == SHARQ__PB__SERVER_MESSAGE__BODY__NOT_SET)
 			rc = -EPROTO;
 		else if (msg->body_case ==
 			 SHARQ__PB__SERVER_MESSAGE__BODY_REPLY)
@@ -232,7 +232,8 @@ static int explain(struct sharq *s, int rc)
 			    "working; try again when it is back",
 			    s->path);
 	if (rc == -ETIMEDOUT)
-		return fail(s, rc, "sharqd (socket %s) didn't answer within %d s",
+		return fail(s, rc,
+			    "sharqd (socket %s) didn't answer within %d s",
 			    s->path, REQUEST_TIMEOUT_MS / 1000);
 	if (rc == -EMSGSIZE)
 		return fail(s, rc, "the request is too large for one message");
@@ -246,8 +247,8 @@ static int refuse(struct sharq *s, const Sharq__Pb__Reply *reply,
 {
 	if (reply->code)
 		return fail(s, reply->code < 0 ? reply->code : -EPROTO, "%s",
-			    reply->text ? reply->text :
-					  strerror(abs(reply->code)));
+			    reply->text ? reply->text
+					: strerror(abs(reply->code)));
 	if (!reply->id)
 		return fail(s, -EPROTO,
 			    "sharqd answered without saying which request");

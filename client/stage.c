@@ -37,8 +37,8 @@ static int copy_checked(struct sharq_queue *q, uint64_t user, uint8_t *copy,
 		ssize_t n;
 
 		q->counts.syscalls++;
-		n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
-			    process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+		n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0)
+			  : process_vm_readv(getpid(), &here, 1, &there, 1, 0);
 		if (n > 0) {
 			done += n;
 			try = len - done;
@@ -124,8 +124,8 @@ int stage_in(struct sharq_queue *q, struct sharq_desc *desc,
 		st->user = ops[i].addr;
 		st->len = ops[i].len;
 		st->write = ops[i].write;
-		st->copy = shared ? heap_alloc(q->s, st->len, grow) :
-				    malloc(st->len);
+		st->copy = shared ? heap_alloc(q->s, st->len, grow)
+				  : malloc(st->len);
 		if (!st->copy) {
 			rc = -ENOMEM;
 			break;

@@ -79,8 +79,8 @@ static enum sharq_field check_whole(const struct sharq_desc *d, size_t len)
 		return SHARQ_FIELD_NONE;
 	if (overlap(d->src, d->dst, len))
 		return SHARQ_FIELD_DST;
-	if (d->op == SHARQ_OP_DUALCAST && (overlap(d->src, d->dst2, len) ||
-					   overlap(d->dst, d->dst2, len)))
+	if (d->op == SHARQ_OP_DUALCAST &&
+	    (overlap(d->src, d->dst2, len) || overlap(d->dst, d->dst2, len)))
 		return SHARQ_FIELD_DST2;
 	return SHARQ_FIELD_NONE;
 }
@@ -270,11 +270,11 @@ static int compress_pieces(struct sharq_queue *q, struct sharq_desc *d,
 		d->len = (uint32_t)min_size(len - at, piece);
 		d->src = addr(src) + at;
 		d->dst = addr(dst) + out;
-		d->dst_len = (uint32_t)min_size(room - out,
-						q->caps.max_transfer);
-		d->flags = at + d->len < len && d->param == SHARQ_FORMAT_RAW ?
-				   SHARQ_DESC_MORE :
-				   0;
+		d->dst_len =
+			(uint32_t)min_size(room - out, q->caps.max_transfer);
+		d->flags = at + d->len < len && d->param == SHARQ_FORMAT_RAW
+				   ? SHARQ_DESC_MORE
+				   : 0;
 		rc = run(q, d, &cqe);
 		if (rc)
 			return rc;
@@ -335,11 +335,11 @@ static int decompress_here(struct sharq_queue *q, uint8_t *dst, size_t room,
 	*produced = *consumed = 0;
 	do {
 		/* ISA-L counts in 32 bits. */
-		*status = sharq_inflate(
-			q->codec, src + *consumed,
-			min_size(len - *consumed, 1U << 30), &used,
-			dst + *produced, min_size(room - *produced, 1U << 30),
-			&made, &end);
+		*status = sharq_inflate(q->codec, src + *consumed,
+					min_size(len - *consumed, 1U << 30),
+					&used, dst + *produced,
+					min_size(room - *produced, 1U << 30),
+					&made, &end);
 		*consumed += used;
 		*produced += made;
 	} while (*status == SHARQ_OK && !end && (used || made));
