@@ -118,12 +118,16 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 			return;
 		if (sock < 0) {
 			/* It stays readable: look away for a moment. */
-			log_warning("can't accept connections for now: %s",
-				    strerror(errno));
+			if (!server->accept_failed)
+				log_warning("can't accept connections for now: "
+					    "%s",
+					    strerror(errno));
+			server->accept_failed = true;
 			event_del(server->accept);
 			event_add(server->accept_retry, &pause);
 			return;
 		}
+		server->accept_failed = false;
 		if (conn_new(server, sock))
 			close(sock);
 	}

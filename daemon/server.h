@@ -151,6 +151,7 @@ struct server {
 	bool listen_inherited;
 	struct event *accept;
 	struct event *accept_retry;
+	bool accept_failed; /* and was logged */
 	struct event *reaper;
 	uid_t uid;
 	bool root;
