@@ -35,6 +35,14 @@ static void hang_up(struct sharq *s)
 	s->sock = -1;
 }
 
+/* Has the daemon gone since the last request? Perhaps another is there now. */
+static bool hung_up(struct sharq *s)
+{
+	struct pollfd p = { .fd = s->sock };
+
+	return poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLERR);
+}
+
 static int wait_for(struct sharq *s, short events, int64_t deadline)
 {
 	struct pollfd p = { .fd = s->sock, .events = events };
@@ -271,6 +279,8 @@ int request(struct sharq *s, Sharq__Pb__Request *req, unsigned int want_fds,
 			    "(sharq_connect_none): it can open inline queues "
 			    "only");
 	pthread_mutex_lock(&s->wire_lock);
+	if (s->sock >= 0 && hung_up(s))
+		hang_up(s);
 	if (s->sock < 0)
 		rc = reconnect(s);
 	if (rc)
