@@ -99,12 +99,11 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 	int ret = -EPROTO;
 
 	info = m->has_info ? sharqd__session_info__unpack(NULL, m->info.len,
-							  m->info.data) :
-			     NULL;
+							  m->info.data)
+			   : NULL;
 	if (!info)
 		return -EPROTO;
-	if (m->session && m->session < UINT64_MAX &&
-	    info->uid == e->user->uid)
+	if (m->session && m->session < UINT64_MAX && info->uid == e->user->uid)
 		ret = session_new(e->user, &s, m->session);
 	if (!ret) {
 		s->pid = info->pid;
@@ -175,8 +174,8 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
 	    q->state == SHARQ__PB__QUEUE_STATE__QUEUE_RUNNING)
 		q->state = SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED;
 	info = m->has_info ? sharqd__queue_info__unpack(NULL, m->info.len,
-							m->info.data) :
-			     NULL;
+							m->info.data)
+			   : NULL;
 	if (info && info->has_born_ms && info->born_ms < q->born_ms)
 		q->born_ms = info->born_ms;
 	if (info)
@@ -247,7 +246,8 @@ static int adopt_uid(struct server *server, uid_t uid)
 
 int adopt_scan(struct server *server)
 {
-	int fd = openat(server->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd =
+		openat(server->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *d;
 	int ret = 0;

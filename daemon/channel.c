@@ -19,8 +19,8 @@
 
 static uint64_t hung_at(const struct engine *e, const struct call *call)
 {
-	uint64_t since = call->sent_ms > e->heard_ms ? call->sent_ms :
-						       e->heard_ms;
+	uint64_t since = call->sent_ms > e->heard_ms ? call->sent_ms
+						     : e->heard_ms;
 
 	return since + ENGINE_HUNG_MS;
 }
@@ -30,9 +30,10 @@ static uint64_t next_deadline(const struct engine *e)
 	uint64_t next = e->stop_by_ms ? e->stop_by_ms : UINT64_MAX;
 	const struct call *call;
 
-	TAILQ_FOREACH(call, &e->calls, link) {
-		uint64_t at = call->soft_ms ? call->sent_ms + call->soft_ms :
-					      hung_at(e, call);
+	TAILQ_FOREACH(call, &e->calls, link)
+	{
+		uint64_t at = call->soft_ms ? call->sent_ms + call->soft_ms
+					    : hung_at(e, call);
 
 		next = at < next ? at : next;
 	}
@@ -72,9 +73,9 @@ void channel_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (e->stop_by_ms && now >= e->stop_by_ms) {
-		engine_kill(e, e->state == ENGINE_STOPPING ?
-				       "it doesn't stop" :
-				       "it doesn't say what it holds");
+		engine_kill(e, e->state == ENGINE_STOPPING
+				       ? "it doesn't stop"
+				       : "it doesn't say what it holds");
 		return;
 	}
 	for (call = TAILQ_FIRST(&e->calls); call; call = next) {
@@ -84,9 +85,10 @@ void channel_timer(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if (call->soft_ms && now >= call->sent_ms + call->soft_ms)
-			call_end(e, call, -ETIMEDOUT,
-				 "commands are still in flight; the queue stays "
-				 "paused");
+			call_end(
+				e, call, -ETIMEDOUT,
+				"commands are still in flight; the queue stays "
+				"paused");
 	}
 	channel_arm(e);
 }
@@ -538,8 +540,8 @@ static void on_reply(struct engine *e, const Sharq__Engine__Reply *reply)
 	struct call *call;
 
 	TAILQ_FOREACH(call, &e->calls, link)
-		if (call->id == reply->id)
-			break;
+	if (call->id == reply->id)
+		break;
 	/* A call that timed out softly may be answered later. */
 	if (!call)
 		return;

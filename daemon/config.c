@@ -32,8 +32,8 @@ struct parser {
 };
 
 enum kind {
-	KIND_UINT,  /* a plain number, field is unsigned int */
-	KIND_SIZE,  /* with K, M or G, field is unsigned int */
+	KIND_UINT, /* a plain number, field is unsigned int */
+	KIND_SIZE, /* with K, M or G, field is unsigned int */
 	KIND_SIZE64,
 	KIND_OCTAL,
 	KIND_SOCKET,
@@ -52,8 +52,10 @@ struct key {
 	uint64_t max;
 };
 
-#define KEY(section, name, kind, field, min, max) \
-	{ section, name, kind, offsetof(struct config, field), min, max }
+#define KEY(section, name, kind, field, min, max)                              \
+	{                                                                      \
+		section, name, kind, offsetof(struct config, field), min, max  \
+	}
 
 static const struct key keys[] = {
 	KEY("daemon", "socket", KIND_SOCKET, socket, 0, 0),
@@ -186,8 +188,8 @@ static int set_number(struct parser *p, const struct key *k, const char *value)
 			    k->section, k->name, value,
 			    k->kind == KIND_DEPTH ? "power of two" : "number",
 			    k->min, k->max,
-			    suffix ? ", with K, M or G after it if you like" :
-				     "");
+			    suffix ? ", with K, M or G after it if you like"
+				   : "");
 	if (k->kind == KIND_SIZE64)
 		memcpy(field, &v, sizeof(v));
 	else
@@ -287,8 +289,7 @@ static int handle(void *user, const char *section, const char *name,
 		if (strcmp(name, keys[i].name))
 			continue;
 		if (p->seen & (UINT64_C(1) << i))
-			return fail(p,
-				    "[%s] %s is set twice, expected once",
+			return fail(p, "[%s] %s is set twice, expected once",
 				    section, name);
 		p->seen |= UINT64_C(1) << i;
 		return set_key(p, &keys[i], value);

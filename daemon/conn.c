@@ -102,16 +102,16 @@ struct conn *conn_find(struct server *server, uint64_t id)
 	struct conn *conn;
 
 	TAILQ_FOREACH(conn, &server->conns, link)
-		if (conn->id == id)
-			return conn->doomed ? NULL : conn;
+	if (conn->id == id)
+		return conn->doomed ? NULL : conn;
 	return NULL;
 }
 
 void answer_reply(struct server *server, struct answer *answer,
 		  Sharq__Pb__Reply *reply, const int *fds, unsigned int nfds)
 {
-	struct conn *conn = answer->conn ? conn_find(server, answer->conn) :
-					   NULL;
+	struct conn *conn = answer->conn ? conn_find(server, answer->conn)
+					 : NULL;
 
 	reply->id = answer->request;
 	*answer = (struct answer){ 0 };
@@ -189,9 +189,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	ret = outq_flush(&conn->out);
 	if (ret)
-		conn_doom(conn, ret == -EPIPE || ret == -ECONNRESET ?
-					NULL :
-					strerror(-ret));
+		conn_doom(conn, ret == -EPIPE || ret == -ECONNRESET
+					? NULL
+					: strerror(-ret));
 	else
 		event_caught_up(conn);
 }

@@ -35,8 +35,8 @@ static bool wanted(const struct user *user)
 	const struct session *s;
 
 	LIST_FOREACH(s, &user->sessions, link)
-		if (s->attached)
-			return true;
+	if (s->attached)
+		return true;
 	return false;
 }
 
@@ -115,7 +115,8 @@ static void fail_pending(struct user *user, const char *how)
 		 "the engine of uid %u can't be started: %s; sharqd's log may "
 		 "say why",
 		 user->uid, how);
-	LIST_FOREACH(s, &user->sessions, link) {
+	LIST_FOREACH(s, &user->sessions, link)
+	{
 		struct region *r, *next_region;
 		struct queue *q, *next_queue;
 
@@ -289,7 +290,8 @@ void engine_up(struct engine *e, bool replay)
 		 replay ? "" : ", adopted");
 	event_emit(e->user, SHARQ__PB__EVENT_KIND__EVENT_ENGINE_STARTED, 0, 0,
 		   NULL);
-	LIST_FOREACH(s, &e->user->sessions, link) {
+	LIST_FOREACH(s, &e->user->sessions, link)
+	{
 		struct region *r;
 		struct queue *q;
 
@@ -297,9 +299,9 @@ void engine_up(struct engine *e, bool replay)
 			continue;
 		channel_session_add(s);
 		LIST_FOREACH(r, &s->regions, link)
-			channel_region_add(r);
+		channel_region_add(r);
 		LIST_FOREACH(q, &s->queues, link)
-			channel_queue_add(q);
+		channel_queue_add(q);
 	}
 	engine_check_idle(e->user);
 }

@@ -15,7 +15,8 @@ static void emit(struct user *user, Sharq__Pb__Event *event)
 {
 	struct conn *conn;
 
-	TAILQ_FOREACH(conn, &user->server->conns, link) {
+	TAILQ_FOREACH(conn, &user->server->conns, link)
+	{
 		if (!conn->subscribed || conn->doomed ||
 		    !conn_may_see(conn, user))
 			continue;

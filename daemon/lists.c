@@ -26,8 +26,8 @@ void lists_devices(struct conn *conn, const Sharq__Pb__Request *req)
 	device.n_paths = 1;
 	device.paths = paths;
 	device.has_queues_used = true;
-	device.queues_used = conn->user->uid ? conn->user->queues :
-					       conn->server->queues.count;
+	device.queues_used = conn->user->uid ? conn->user->queues
+					     : conn->server->queues.count;
 	device.has_queues_free = true;
 	device.queues_free = user_queues_free(conn->user);
 	device.note = (char *)server_note(conn->server);
@@ -134,8 +134,8 @@ void lists_queues(struct conn *conn, const Sharq__Pb__Request *req)
 		conn_error(conn, req->id, -ENOMEM, "sharqd is out of memory");
 		return;
 	}
-	i = get->has_queue ? idmap_after(map, get->queue) - 1 :
-			     idmap_after(map, get->after);
+	i = get->has_queue ? idmap_after(map, get->queue) - 1
+			   : idmap_after(map, get->after);
 	for (; i < map->count; i++) {
 		const struct queue *q = map->entries[i].object;
 
@@ -173,9 +173,9 @@ static void fill_client(Sharq__Pb__Client *c, const struct session *s)
 	c->pid = s->pid;
 	c->program = (char *)s->program;
 	LIST_FOREACH(q, &s->queues, link)
-		c->queues++;
+	c->queues++;
 	LIST_FOREACH(r, &s->regions, link)
-		c->arena_bytes += r->size;
+	c->arena_bytes += r->size;
 	c->has_age_ms = true;
 	c->age_ms = now_ms() - s->born_ms;
 	c->has_connected = true;
@@ -231,7 +231,8 @@ static void add_session(struct totals *t, const struct session *s)
 	const struct queue *q;
 
 	t->clients += !s->ending;
-	LIST_FOREACH(q, &s->queues, link) {
+	LIST_FOREACH(q, &s->queues, link)
+	{
 		struct sharq_journal_stats stats;
 		uint64_t in_flight;
 
@@ -248,7 +249,7 @@ static void add_user(struct totals *t, const struct user *user)
 	const struct session *s;
 
 	LIST_FOREACH(s, &user->sessions, link)
-		add_session(t, s);
+	add_session(t, s);
 	t->arena += user->arena;
 	t->engines += user->engine && user->engine->state != ENGINE_DOWN;
 }
@@ -265,8 +266,8 @@ void lists_stats(struct conn *conn, const Sharq__Pb__Request *req)
 	const struct user *user;
 
 	LIST_FOREACH(user, &server->users, link)
-		if (conn_may_see(conn, user))
-			add_user(&t, user);
+	if (conn_may_see(conn, user))
+		add_user(&t, user);
 	fill_stats(&sum, &t.stats, t.in_flight);
 	stats.total = &sum;
 	stats.has_queues = stats.has_queues_ended = stats.has_clients = true;
@@ -277,12 +278,12 @@ void lists_stats(struct conn *conn, const Sharq__Pb__Request *req)
 	stats.queues_ended = ended->queues;
 	stats.clients = t.clients;
 	stats.engines = t.engines;
-	stats.engine_deaths = all ? server->engine_deaths :
-				    conn->user->engine_deaths;
+	stats.engine_deaths = all ? server->engine_deaths
+				  : conn->user->engine_deaths;
 	stats.arena_bytes = t.arena;
 	stats.uptime_ms = now_ms() - server->started_ms;
-	stats.peers_dropped = all ? server->peers_dropped :
-				    conn->user->peers_dropped;
+	stats.peers_dropped = all ? server->peers_dropped
+				  : conn->user->peers_dropped;
 	reply.id = req->id;
 	reply.body_case = SHARQ__PB__REPLY__BODY_STATS;
 	reply.stats = &stats;

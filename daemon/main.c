@@ -87,8 +87,8 @@ static bool take_engine(struct options *o, const char *type)
 	o->engine = CONFIG_ENGINE_EMBEDDED;
 	if (!strcmp(type, "embedded"))
 		return true;
-	fprintf(stderr,
-		"sharqd: --engine is '%s', expected auto or embedded\n", type);
+	fprintf(stderr, "sharqd: --engine is '%s', expected auto or embedded\n",
+		type);
 	return false;
 }
 
@@ -151,8 +151,8 @@ static int read_config(const struct options *o, struct config *config,
 	int ret;
 
 	config_defaults(config);
-	ret = config_load(o->config_path ? o->config_path :
-					   SHARQD_DEFAULT_CONFIG,
+	ret = config_load(o->config_path ? o->config_path
+					 : SHARQD_DEFAULT_CONFIG,
 			  config, err, size);
 	if (ret == -ENOENT && !o->config_path)
 		ret = 0;
@@ -247,8 +247,7 @@ static void reload(struct daemon *d)
 			log_warning("changes of socket, socket-mode and "
 				    "socket-group take a restart");
 		/* What stops must find the socket that it made. */
-		memcpy(next.socket, server->config.socket,
-		       sizeof(next.socket));
+		memcpy(next.socket, server->config.socket, sizeof(next.socket));
 		server->config = next;
 		log_set_level(next.log_level);
 		log_info("configuration read again");
@@ -273,8 +272,8 @@ static void stop(struct daemon *d)
 	server_accept_stop(server);
 	event_add(d->stop_timer, &limit);
 	LIST_FOREACH(user, &server->users, link)
-		if (user->engine)
-			engine_stop(user->engine, ms);
+	if (user->engine)
+		engine_stop(user->engine, ms);
 	server_reap_later(server);
 }
 

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ring.h"
 #include "engine.h"
+#include "ring.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -102,9 +102,9 @@ int queue_create(struct session *session, uint32_t depth, struct queue **out)
 	ret = memfd_sealed("sharq-rings", queue_ring_bytes(depth), &q->rings);
 	if (!ret)
 		ret = journal_new(depth, &q->journal);
-	if (!ret && socketpair(AF_UNIX,
-			       SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			       ends))
+	if (!ret &&
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+		       ends))
 		ret = -errno;
 	if (ret) {
 		queue_free(q);

@@ -114,9 +114,9 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 	conn->session = s;
 	/* From here on it may be silent for as long as it likes. */
 	event_remove_timer(conn->read);
-	body.version = hello->version_max < SHARQ_PROTOCOL_MAX ?
-			       hello->version_max :
-			       SHARQ_PROTOCOL_MAX;
+	body.version = hello->version_max < SHARQ_PROTOCOL_MAX
+			       ? hello->version_max
+			       : SHARQ_PROTOCOL_MAX;
 	body.server = (char *)"sharqd " SHARQ_VERSION;
 	body.session = s->id;
 	body.token = s->token;
@@ -256,16 +256,15 @@ struct queue *request_queue(struct conn *conn, uint64_t request, uint64_t id)
 	    conn_may_see(conn, q->session->user))
 		return q;
 	conn_error(conn, request, -ENOENT, "no queue %llu%s",
-		   (unsigned long long)id,
-		   conn->user->uid ? " of yours" : "");
+		   (unsigned long long)id, conn->user->uid ? " of yours" : "");
 	return NULL;
 }
 
 static void do_queue_destroy(struct conn *conn, const Sharq__Pb__Request *req)
 {
 	struct answer answer = { conn->id, req->id };
-	struct queue *q = request_queue(conn, req->id,
-					req->queue_destroy->queue);
+	struct queue *q =
+		request_queue(conn, req->id, req->queue_destroy->queue);
 
 	if (!q)
 		return;
@@ -339,7 +338,8 @@ static bool check_region(struct conn *conn, const Sharq__Pb__Request *req)
 			   (unsigned long long)m->size, PAGE);
 		return false;
 	}
-	LIST_FOREACH(r, &conn->session->regions, link) {
+	LIST_FOREACH(r, &conn->session->regions, link)
+	{
 		if (m->address >= r->base + r->size ||
 		    r->base >= m->address + m->size)
 			continue;
@@ -401,8 +401,8 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 static void do_region_destroy(struct conn *conn, const Sharq__Pb__Request *req)
 {
 	struct answer answer = { conn->id, req->id };
-	struct region *r = region_find(conn->session,
-				       req->region_destroy->region);
+	struct region *r =
+		region_find(conn->session, req->region_destroy->region);
 
 	if (!r || r->created.conn || r->removing) {
 		conn_error(conn, req->id, -ENOENT, "no region %llu of yours",
@@ -427,7 +427,8 @@ static void do_subscribe(struct conn *conn, const Sharq__Pb__Request *req)
 
 void request_handle(struct conn *conn, const Sharq__Pb__Request *req)
 {
-	if (!conn->session && req->body_case != SHARQ__PB__REQUEST__BODY_HELLO) {
+	if (!conn->session &&
+	    req->body_case != SHARQ__PB__REQUEST__BODY_HELLO) {
 		conn_error(conn, req->id, -EPROTO,
 			   "the first request of a connection must be hello");
 		return;

@@ -32,7 +32,8 @@ int user_get(struct server *server, uid_t uid, struct user **out)
 {
 	struct user *user;
 
-	LIST_FOREACH(user, &server->users, link) {
+	LIST_FOREACH(user, &server->users, link)
+	{
 		if (user->uid == uid) {
 			*out = user;
 			return 0;
@@ -97,8 +98,8 @@ void server_check_stopped(struct server *server)
 	if (!server->stopping)
 		return;
 	LIST_FOREACH(user, &server->users, link)
-		if (user->engine && user->engine->state != ENGINE_DOWN)
-			return;
+	if (user->engine && user->engine->state != ENGINE_DOWN)
+		return;
 	event_base_loopexit(server->base, NULL);
 }
 
@@ -109,8 +110,8 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int sock = accept4(fd, NULL, NULL,
-				   SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int sock =
+			accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (sock < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
@@ -186,9 +187,9 @@ static int clear_path(const char *path, const struct sockaddr_un *addr)
 		       0);
 	if (probe < 0)
 		return -errno;
-	ret = connect(probe, (const struct sockaddr *)addr, sizeof(*addr)) ?
-		      -errno :
-		      0;
+	ret = connect(probe, (const struct sockaddr *)addr, sizeof(*addr))
+		      ? -errno
+		      : 0;
 	close(probe);
 	if (ret == -ECONNREFUSED)
 		return unlink(path) ? -errno : 0;
@@ -260,10 +261,8 @@ int server_listen(struct server *server, int inherited)
 		server->listen_fd = inherited;
 		return check_inherited(inherited);
 	}
-	server->listen_fd = socket(AF_UNIX,
-				   SOCK_SEQPACKET | SOCK_CLOEXEC |
-					   SOCK_NONBLOCK,
-				   0);
+	server->listen_fd = socket(
+		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (server->listen_fd < 0)
 		return -errno;
 	ret = bind_own(c, server->listen_fd);
@@ -320,8 +319,8 @@ struct server *server_free(struct server *server)
 		return NULL;
 	/* Engines first: no session is to be removed from one that stays. */
 	LIST_FOREACH(user, &server->users, link)
-		if (user->engine)
-			user->engine = engine_free(user->engine);
+	if (user->engine)
+		user->engine = engine_free(user->engine);
 	while (!TAILQ_EMPTY(&server->conns))
 		conn_free(TAILQ_FIRST(&server->conns));
 	while (!LIST_EMPTY(&server->users)) {

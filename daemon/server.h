@@ -156,7 +156,7 @@ struct server {
 	uid_t uid;
 	bool root;
 	bool stopping;
-	void (*ready)(void); /* connections are accepted from now on */
+	void (*ready)(void);   /* connections are accepted from now on */
 	uid_t root_engine_uid; /* whom root's own engine runs as */
 	gid_t root_engine_gid;
 

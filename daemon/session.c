@@ -108,7 +108,7 @@ struct region *region_find(struct session *session, uint64_t id)
 	struct region *r;
 
 	LIST_FOREACH(r, &session->regions, link)
-		if (r->id == id)
-			return r;
+	if (r->id == id)
+		return r;
 	return NULL;
 }

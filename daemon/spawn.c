@@ -53,9 +53,8 @@ int spawn_open_dir(struct server *server)
 		 "%.*s/engines-%s", (int)(slash - socket), socket, slash + 1);
 	if (mkdir(server->engines_dir, 0700) && errno != EEXIST)
 		goto fail;
-	server->dir_fd = open(server->engines_dir, O_RDONLY | O_DIRECTORY |
-							   O_NOFOLLOW |
-							   O_CLOEXEC);
+	server->dir_fd = open(server->engines_dir,
+			      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (server->dir_fd < 0 || fstat(server->dir_fd, &st))
 		goto fail;
 	if (st.st_uid != server->uid || st.st_mode & 077) {
@@ -157,8 +156,8 @@ static void engine_path(char *path, size_t size)
 	if (n > 0) {
 		path[n] = 0;
 		slash = strrchr(path, '/');
-		if (slash && (size_t)(slash - path) + sizeof("/" ENGINE_NAME) <=
-				     size) {
+		if (slash &&
+		    (size_t)(slash - path) + sizeof("/" ENGINE_NAME) <= size) {
 			strcpy(slash + 1, ENGINE_NAME);
 			if (!access(path, X_OK))
 				return;
