@@ -40,6 +40,9 @@ void daemon_spawn(struct daemon *d)
 	}
 	EVENTUALLY(!pid_alive(d->pid) || peer_try(&p, d->socket), 10000);
 	CHECK(pid_alive(d->pid), "sharqd did not start");
+	/* Until it has let go of this one too: tests count its descriptors. */
+	shutdown(p.sock, SHUT_WR);
+	CHECK(peer_ended(p.sock, 5000), "sharqd keeps an ended connection");
 	peer_close(&p);
 }
 

@@ -9,7 +9,7 @@
 #include "peer.h"
 
 #define N 200
-#define PIECE 65536
+#define PIECE (1U << 20)
 
 static void submit_copies(struct sharq_queue *q, unsigned char *dst,
 			  const unsigned char *src)
@@ -72,6 +72,7 @@ static void p14_daemon_killed_and_replaced(void)
 	struct sharq_queue_opts opts = { .depth = 256 };
 	struct sharq_queue *a, *b, *c, *none;
 	unsigned char *src, *dst;
+	const struct sharq_cqe *first;
 	struct queue_seen qa, qb;
 	struct daemon d;
 	char buf[256];
@@ -131,6 +132,7 @@ static void p14_daemon_killed_and_replaced(void)
 
 	/* The new daemon recovers an engine that it didn't start. */
 	submit_copies(a, dst, src);
+	CHECK_EQ(sharq_wait_cqe(a, &first, 10000), 0);
 	kill(engine, SIGKILL);
 	CHECK(reap_copies(a, dst, src, SHARQ_RESET) > 0, "none in flight");
 	must_work(s, a);
@@ -188,34 +190,48 @@ static void p5_client_gone_without_daemon(void)
 	daemon_stop(&d);
 }
 
+#define DRAINED 40
+#define DRAINED_SIZE (4U << 20)
+
 static void p14_sigterm_drains(void)
 {
 	unsigned char *src, *dst;
+	struct queue_seen seen;
 	struct sharq_queue *q;
 	struct daemon d;
 	struct sharq *s;
 	struct peer p;
 	int64_t began;
 	pid_t engine;
+	int i;
 
-	daemon_start(&d, "drain-ms = 3000\n");
+	daemon_start(&d, "drain-ms = 10000\n");
 	peer_open(&p, d.socket);
 	s = must_connect(d.socket);
-	q = must_open(s, 256);
-	src = must_alloc(s, PIECE);
-	dst = must_alloc(s, (size_t)N * PIECE);
-	rnd_fill(src, PIECE, 5);
+	q = must_open(s, 64);
+	src = must_alloc(s, DRAINED_SIZE);
+	dst = must_alloc(s, DRAINED * DRAINED_SIZE);
+	rnd_fill(src, DRAINED_SIZE / 2, 5);
 	engine = peer_engine(&p, queue_id(q));
-	submit_copies(q, dst, src);
+	for (i = 0; i < DRAINED; i++)
+		sharq_prep_compress(must_sqe(q), dst + (size_t)i * DRAINED_SIZE,
+				    DRAINED_SIZE, src, DRAINED_SIZE,
+				    SHARQ_FORMAT_RAW, 3);
+	must_submit(q, DRAINED);
+	/* Once all are accepted, all must be done. */
+	EVENTUALLY(peer_queue(&p, queue_id(q), &seen) &&
+			   seen.in_flight + seen.commands == DRAINED,
+		   5000);
+	CHECK(seen.in_flight > 0, "too fast to be drained");
 	began = now_ms();
 	kill(d.pid, SIGTERM);
-	CHECK_EQ(daemon_wait(&d, 8000), 0);
-	printf("  stopped after %lld ms\n", (long long)(now_ms() - began));
+	CHECK_EQ(daemon_wait(&d, 12000), 0);
+	printf("  drained for %lld ms\n", (long long)(now_ms() - began));
 	EVENTUALLY(!pid_alive(engine), 3000);
 	CHECK(access(d.socket, F_OK) != 0, "the socket is still there");
 	CHECK(dir_empty(daemon_engines_dir(&d)), "engines' sockets remain");
-	/* What the engine had not taken is canceled, the rest is done. */
-	reap_copies(q, dst, src, SHARQ_CANCELED);
+	for (i = 0; i < DRAINED; i++)
+		CHECK_EQ(must_reap(q, 5000).status, SHARQ_OK);
 	sharq_prep_nop(must_sqe(q));
 	CHECK_EQ(sharq_submit(q), -ESHUTDOWN);
 	sharq_queue_close(q);
@@ -264,11 +280,14 @@ static void sigusr2_leaves_engines(void)
 	struct sharq *s;
 	struct peer p;
 	pid_t engine;
+	void *keep;
 
 	daemon_start(&d, NULL);
 	peer_open(&p, d.socket);
 	s = must_connect(d.socket);
 	q = must_open(s, 8);
+	/* Keeps a region alive: without sharqd there is no new one. */
+	keep = must_alloc(s, 64);
 	engine = peer_engine(&p, queue_id(q));
 	kill(d.pid, SIGUSR2);
 	CHECK_EQ(daemon_wait(&d, 5000), 0);
@@ -279,6 +298,7 @@ static void sigusr2_leaves_engines(void)
 	peer_open(&p, d.socket);
 	CHECK_EQ(peer_engine(&p, queue_id(q)), engine);
 	must_work(s, q);
+	sharq_free(s, keep);
 	sharq_queue_close(q);
 	sharq_disconnect(s);
 	daemon_stop(&d);
