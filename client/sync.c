@@ -223,13 +223,14 @@ int sharq_dualcast(struct sharq_queue *q, void *dst1, void *dst2,
 }
 
 /*
- * Stored blocks would add little, but the fastest level has a fixed code whose
- * literals take up to 11 bits: incompressible bytes grow by a fifth on average,
- * hand-picked ones by more. The page pays for headers and pieces' ends.
+ * What grows most is a device's fixed Huffman code: 9 bits for 8. The rest pays
+ * for headers, trailers and pieces' ends.
  */
+#define BOUND_EXTRA 1024
+
 size_t sharq_compress_bound(size_t len)
 {
-	return len > (SIZE_MAX - 4096) / 2 ? SIZE_MAX : 2 * len + 4096;
+	return len > SIZE_MAX / 2 ? SIZE_MAX : len + len / 8 + BOUND_EXTRA;
 }
 
 /* Where the whole is too long for one transfer: the bound must be one. */
@@ -239,7 +240,8 @@ static size_t compress_piece(const struct sharq_queue *q, size_t len)
 
 	if (len <= max)
 		return max;
-	return max > 8192 ? (max - 4096) / 2 : max / 2 + 1;
+	return max > 2 * BOUND_EXTRA ? (max - BOUND_EXTRA) / 9 * 8
+				     : max / 2 + 1;
 }
 
 /*
