@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -16,8 +15,6 @@
 #define SPIN_NS 50000
 /* Looks at the ring between two looks at the clock. */
 #define SPIN_ROUNDS 64
-/* Give the CPU away this often while polling: the device may want it. */
-#define YIELD_NS 10000
 /*
  * A sleep is cut into pieces: an engine that dies after it has published a
  * completion and before it has sent the event leaves nothing to wake us.
@@ -303,7 +300,7 @@ int sharq_peek_cqe(struct sharq_queue *q, const struct sharq_cqe **cqe)
 /* Poll the ring for a moment, at most until @deadline. */
 static bool spin(struct sharq_queue *q, int64_t start, int64_t deadline)
 {
-	int64_t end = start + SPIN_NS, yield = start + YIELD_NS, now;
+	int64_t end = start + SPIN_NS;
 
 	if (deadline < end)
 		end = deadline;
@@ -316,13 +313,7 @@ static bool spin(struct sharq_queue *q, int64_t start, int64_t deadline)
 		attend(q);
 		if (have(q))
 			return true;
-		now = now_ns();
-		if (now >= yield) {
-			sched_yield();
-			q->counts.syscalls++;
-			yield = now + YIELD_NS;
-		}
-	} while (now < end && busy(q));
+	} while (now_ns() < end && busy(q));
 	return false;
 }
 

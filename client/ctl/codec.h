@@ -15,7 +15,7 @@
 
 /* A flow's buffers: for compressed data, which may be longer than the plain
  * (sharq_compress_bound() says how much), and for plain data. */
-#define CODEC_PACKED_SIZE (2 * FLOW_PIECE + 8192)
+#define CODEC_PACKED_SIZE (FLOW_PIECE + FLOW_PIECE / 8 + 8192)
 #define CODEC_PLAIN_SIZE FLOW_PIECE
 
 /* Offsets and sizes of our gzip header; all numbers are little-endian. */
