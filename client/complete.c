@@ -84,14 +84,17 @@ static void finish_special(struct sharq_queue *q, struct record *r,
 static void finish(struct sharq_queue *q, uint64_t id, struct sharq_cqe *c)
 {
 	struct record *r = &q->records[id];
+	struct sharq_cqe *out =
+		&q->done[sharq_ring_slot(q->done_tail, q->depth)];
 
-	c->user_data = r->user_data;
 	if (r->staged || r->failed)
 		finish_special(q, r, q->stages[id], c);
 	r->busy = false;
 	q->free[q->nfree++] = (uint16_t)id;
 	q->in_ring--;
 	deliver(q, c);
+	/* In its place, not in @c: that would be read back before it is stored. */
+	out->user_data = r->user_data;
 }
 
 /* Take what the device has completed. Return: whether there was something. */
@@ -104,6 +107,8 @@ static bool take(struct sharq_queue *q)
 	/* Out of step: somebody wrote there. Nothing in it can be believed. */
 	if (tail == from || !sharq_ring_in_step(from, tail, q->depth))
 		return false;
+	for (uint32_t i = from + 2; i - from < tail - from; i += 2)
+		__builtin_prefetch(&q->cq[sharq_ring_slot(i, q->depth)]);
 	while (q->cq_head != tail) {
 		struct sharq_cqe c =
 			q->cq[sharq_ring_slot(q->cq_head++, q->depth)];
@@ -215,7 +220,9 @@ static void attend(struct sharq_queue *q)
 	} else if ((flags & (SHARQ_DEVICE_NEED_KNOCK | SHARQ_DEVICE_PAUSED)) ==
 		   SHARQ_DEVICE_NEED_KNOCK) {
 		head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
-		if (head != q->sq_tail)
+		/* While polling ever more rarely: it may only want a CPU. */
+		if (head != q->sq_tail &&
+		    (q->armed || !(q->idle_peeks & (q->idle_peeks - 1))))
 			knock(q);
 	}
 	if (++q->idle_peeks >= IDLE_PEEKS) {
