@@ -205,16 +205,12 @@ static void prefetch_batch(const struct queue *q, uint32_t n)
 
 unsigned int queue_serve(struct engine *e, struct queue *q)
 {
-	struct sharq_desc *next =
-		&q->sq[sharq_ring_slot((uint32_t)q->sq_seq, q->depth)];
 	struct command *done[ENGINE_BATCH];
 	struct sharq_cqe cqes[ENGINE_BATCH];
 	unsigned int taken = 0, n_done = 0;
 	uint32_t avail, room;
 	bool broken = false;
 
-	/* With the index, not after it: a new descriptor's line moves once. */
-	__builtin_prefetch(next);
 	avail = __atomic_load_n(&q->ring->sq_tail, __ATOMIC_ACQUIRE) -
 		(uint32_t)q->sq_seq;
 	if (!avail && q->event_due) {
