@@ -123,11 +123,58 @@ static bool make_reachable(struct sharq_queue *q, const struct sharq_desc *desc,
 	return true;
 }
 
+/*
+ * Does all of it lie in regions already, as far as it can be said? Then there
+ * is nothing to do, and the device will say what else may be wrong.
+ */
+static bool reachable(struct sharq_queue *q, const struct sharq_desc *desc)
+{
+	struct sharq_operand ops[SHARQ_MAX_OPERANDS];
+	unsigned int n;
+
+	if (desc->op >= SHARQ_OP_COUNT)
+		return true;
+	n = sharq_operands(desc, ops);
+	for (unsigned int i = 0; i < n; i++)
+		if (!region_holds(q->s, &q->region_hint, ops[i].addr,
+				  ops[i].len))
+			return false;
+	return true;
+}
+
 static bool small(const struct sharq_queue *q, const struct sharq_desc *desc)
 {
 	return q->flags & SHARQ_QUEUE_INLINE && desc->len <= q->inline_max &&
 	       desc->dst_len <= q->inline_max &&
 	       !(desc->flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK));
+}
+
+/*
+ * Write an entry to the ring, field by field, as sharq_prep_*() wrote it: a
+ * wider load would have to wait until narrower stores have left the store
+ * buffer, where they queue behind those to the ring's far-away lines. Atomic,
+ * so that the compiler doesn't widen them.
+ */
+static void put_entry(struct sharq_desc *out, const struct sharq_desc *desc,
+		      uint64_t user_data)
+{
+#define PUT(field, value) __atomic_store_n(&out->field, value, __ATOMIC_RELAXED)
+	PUT(op, desc->op);
+	PUT(param, desc->param);
+	PUT(flags, desc->flags);
+	PUT(len, desc->len);
+	PUT(user_data, user_data);
+	PUT(src, desc->src);
+	PUT(dst, desc->dst);
+	PUT(src2, desc->src2);
+	PUT(dst_len, desc->dst_len);
+	PUT(seed, desc->seed);
+	PUT(ext, desc->ext);
+	PUT(session, desc->session);
+	PUT(level, desc->level);
+	for (unsigned int i = 0; i < sizeof(desc->reserved); i++)
+		PUT(reserved[i], desc->reserved[i]);
+#undef PUT
 }
 
 /* Return: false when @desc has to wait. */
@@ -149,12 +196,11 @@ static bool push_one(struct sharq_queue *q, const struct sharq_desc *desc)
 	r = &q->records[id];
 	slot = sharq_ring_slot(q->sq_tail, q->depth);
 	out = &q->sq[slot];
-	*out = *desc;
-	out->user_data = id;
+	put_entry(out, desc, id);
 	*r = (struct record){ .user_data = desc->user_data };
 	if (q->cancel_next)
 		replace(out, desc, r, SHARQ_CANCELED);
-	else if (desc->op != SHARQ_OP_NOP &&
+	else if (!reachable(q, desc) &&
 		 !make_reachable(q, desc, out, r, q->stages[id]))
 		return false;
 	q->cancel_next = false;
