@@ -52,7 +52,7 @@ void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* bare.c, ring.c; operations or bytes per second */
 double bare_pingpong(struct bench *b);
-double bare_ring(struct bench *b, uint32_t size);
+double bare_ring(struct bench *b, uint32_t size, uint32_t chunk);
 double bare_crc(struct bench *b);
 double bare_deflate(struct bench *b);
 double bare_deflate_two(struct bench *b);

@@ -60,7 +60,10 @@ void daemon_start(void)
 	snprintf(socket_path, sizeof(socket_path), "%s/sock", dir);
 	snprintf(config_path, sizeof(config_path), "%s/conf", dir);
 	config = fopen(config_path, "w");
-	if (!config || fputs("[engine]\nworkers = 2\n", config) < 0 ||
+	if (!config ||
+	    fputs("[daemon]\nlog-level = warning\n"
+		  "[engine]\nworkers = 2\n",
+		  config) < 0 ||
 	    fclose(config))
 		die("%s could not be written", config_path);
 	pid = fork();
