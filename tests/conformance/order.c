@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* FENCE and LINK. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suite.h"
+
+#define BIG (8 * MIB)
+
+static void flagged(struct sharq_sqe *sqe, unsigned int flags, uint64_t data)
+{
+	sharq_sqe_set_flags(sqe, flags);
+	sharq_sqe_set_data64(sqe, data);
+}
+
+/*
+ * A long command, then a fenced one that reads what it writes last. Without the
+ * fence a second worker would read before the first has written.
+ */
+static void fence_orders(void)
+{
+	const uint32_t max_rounds = 30;
+	struct session c;
+	uint8_t *a, *b, *out;
+	uint32_t len;
+
+	session_open(&c, 16, 0);
+	len = c.info.max_transfer < BIG ? c.info.max_transfer : BIG;
+	a = xalloc(c.s, len);
+	b = xalloc(c.s, len);
+	out = xalloc(c.s, 64);
+	for (uint32_t round = 0; round < max_rounds; round++) {
+		struct sharq_sqe *sqe;
+		uint8_t tag = (uint8_t)(round + 1);
+
+		memset(a, 0, len);
+		memset(out, 0xff, 64);
+		sharq_prep_fill(sqe_get(c.q), a, len, &tag, 1);
+		sqe = sqe_get(c.q);
+		sharq_prep_copy(sqe, b, a, len);
+		flagged(sqe, SHARQ_DESC_FENCE, 1);
+		sqe = sqe_get(c.q);
+		sharq_prep_copy(sqe, out, b + len - 64, 64);
+		flagged(sqe, SHARQ_DESC_FENCE, 2);
+		submit_all(c.q, 3);
+		for (uint64_t i = 0; i < 3; i++) {
+			struct sharq_cqe cqe = cqe_take(c.q);
+
+			expect_status(&cqe, SHARQ_OK, "a fenced command");
+			EXPECT_EQ(cqe.user_data, i, "order of completions");
+		}
+		for (int i = 0; i < 64; i++)
+			EXPECT_EQ(out[i], tag, "a byte read behind the fence");
+	}
+	sharq_free(c.s, a);
+	sharq_free(c.s, b);
+	sharq_free(c.s, out);
+	session_close(&c);
+}
+
+/* Each behind the other by LINK: each sees what the one before wrote. */
+static void link_success(void)
+{
+	const uint32_t len = 256 * KIB;
+	struct session c;
+	uint8_t *step[9];
+	uint32_t crc;
+
+	session_open(&c, 16, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(step); i++)
+		step[i] = xalloc(c.s, len);
+	for (int round = 0; round < 50; round++) {
+		struct rng r = { (uint64_t)round };
+
+		rng_fill(&r, step[0], len);
+		crc = ref_crc32c(0, step[0], len);
+		for (unsigned int i = 0; i + 1 < ARRAY_SIZE(step); i++) {
+			struct sharq_sqe *sqe = sqe_get(c.q);
+
+			sharq_prep_copy(sqe, step[i + 1], step[i], len);
+			flagged(sqe, SHARQ_DESC_LINK, i);
+		}
+		sharq_prep_crc32c(sqe_get(c.q), step[8], len, 0);
+		submit_all(c.q, ARRAY_SIZE(step));
+		for (unsigned int i = 0; i < ARRAY_SIZE(step); i++) {
+			struct sharq_cqe cqe = cqe_take(c.q);
+
+			expect_status(&cqe, SHARQ_OK, "a linked command");
+			if (i == 8)
+				EXPECT_EQ(cqe.crc, crc, "the chain's crc");
+			else
+				EXPECT_EQ(cqe.user_data, i,
+					  "order of completions");
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(step); i++)
+		sharq_free(c.s, step[i]);
+	session_close(&c);
+}
+
+/*
+ * A chain of @n whose member @bad ends with @status: those before are OK, those
+ * behind CANCELED and without effect, and what follows the chain runs.
+ */
+static void chain(struct session *c, unsigned int n, unsigned int bad,
+		  unsigned int status, bool one_by_one)
+{
+	static uint8_t src[256], dst[16][256];
+	struct sharq_sqe *sqe;
+
+	memset(src, 7, sizeof(src));
+	memset(dst, 0, sizeof(dst));
+	for (unsigned int i = 0; i < n; i++) {
+		sqe = sqe_get(c->q);
+		if (i != bad)
+			sharq_prep_copy(sqe, dst[i], src, 256);
+		else if (status == SHARQ_MISMATCH)
+			sharq_prep_compare(sqe, src, dst[15], 256);
+		else if (status == SHARQ_BAD_DESCRIPTOR)
+			sharq_prep_fill(sqe, dst[i], 256, "x", 9);
+		else
+			sharq_prep_compress(sqe, dst[i], 1, src, 256, 0, 1);
+		flagged(sqe, i + 1 < n ? SHARQ_DESC_LINK : 0, i);
+		if (one_by_one)
+			submit_all(c->q, 1);
+	}
+	sqe = sqe_get(c->q);
+	sharq_prep_copy(sqe, dst[14], src, 256);
+	flagged(sqe, 0, n);
+	submit_all(c->q, one_by_one ? 1 : n + 1);
+	for (unsigned int seen = 0; seen <= n; seen++) {
+		struct sharq_cqe cqe = cqe_take(c->q);
+		unsigned int i = (unsigned int)cqe.user_data;
+		unsigned int want = i == bad	       ? status
+				    : i > bad && i < n ? SHARQ_CANCELED
+						       : SHARQ_OK;
+
+		EXPECT(i <= n, "user_data");
+		EXPECT(cqe.status == want,
+		       "member %u of %u, of which %u fails: %s, expected %s", i,
+		       n, bad, sharq_status_name(cqe.status),
+		       sharq_status_name(want));
+		if (i > bad && i < n)
+			EXPECT(!dst[i][0] && !dst[i][255],
+			       "a canceled COPY has written");
+	}
+	EXPECT_EQ(dst[14][255], 7, "what follows the chain");
+}
+
+static void link_failure(void)
+{
+	static const unsigned int how[] = { SHARQ_MISMATCH,
+					    SHARQ_BAD_DESCRIPTOR,
+					    SHARQ_NO_SPACE };
+	struct session c;
+
+	session_open(&c, 16, 0);
+	for (size_t h = 0; h < ARRAY_SIZE(how); h++)
+		for (unsigned int n = 2; n <= 8; n++)
+			for (unsigned int bad = 0; bad < n; bad++)
+				chain(&c, n, bad, how[h], false);
+	session_close(&c);
+}
+
+static void link_across_submits(void)
+{
+	static const unsigned int how[] = { SHARQ_MISMATCH,
+					    SHARQ_BAD_DESCRIPTOR,
+					    SHARQ_NO_SPACE };
+	struct session c;
+
+	session_open(&c, 16, 0);
+	for (size_t h = 0; h < ARRAY_SIZE(how); h++)
+		for (unsigned int bad = 0; bad < 4; bad++)
+			chain(&c, 4, bad, how[h], true);
+	session_close(&c);
+}
+
+/* The first half of a chain has long failed when the second half comes. */
+static void link_late_second_half(void)
+{
+	static const uint8_t a[8] = { 1 }, b[8] = { 2 };
+	uint8_t dst[8] = { 0 };
+	struct session c;
+
+	session_open(&c, 2, 0);
+	for (int fails = 0; fails < 2; fails++) {
+		struct sharq_sqe *sqe = sqe_get(c.q);
+		struct sharq_cqe cqe;
+
+		sharq_prep_compare(sqe, a, fails ? b : a, 8);
+		flagged(sqe, SHARQ_DESC_LINK, 0);
+		cqe = run_one(c.q);
+		expect_status(&cqe, fails ? SHARQ_MISMATCH : SHARQ_OK,
+			      "the first half");
+		sqe = sqe_get(c.q);
+		sharq_prep_copy(sqe, dst, a, 8);
+		flagged(sqe, SHARQ_DESC_LINK, 0);
+		cqe = run_one(c.q);
+		expect_status(&cqe, fails ? SHARQ_CANCELED : SHARQ_OK,
+			      "the second half");
+		sharq_prep_nop(sqe_get(c.q));
+		cqe = run_one(c.q);
+		expect_status(&cqe, fails ? SHARQ_CANCELED : SHARQ_OK,
+			      "the chain's end");
+		sharq_prep_nop(sqe_get(c.q));
+		cqe = run_one(c.q);
+		expect_status(&cqe, SHARQ_OK, "what follows the chain");
+	}
+	session_close(&c);
+}
+
+/* FENCE within a chain that is canceled neither hangs nor revives it. */
+static void fence_and_link(void)
+{
+	static const uint8_t a[8] = { 1 }, b[8] = { 2 };
+	struct session c;
+
+	session_open(&c, 16, 0);
+	for (int round = 0; round < 200; round++) {
+		struct sharq_sqe *sqe = sqe_get(c.q);
+
+		sharq_prep_compare(sqe, a, b, 8);
+		flagged(sqe, SHARQ_DESC_LINK, SHARQ_MISMATCH);
+		sqe = sqe_get(c.q);
+		sharq_prep_nop(sqe);
+		flagged(sqe, SHARQ_DESC_LINK | SHARQ_DESC_FENCE,
+			SHARQ_CANCELED);
+		sqe = sqe_get(c.q);
+		sharq_prep_nop(sqe);
+		flagged(sqe, SHARQ_DESC_FENCE, SHARQ_CANCELED);
+		sqe = sqe_get(c.q);
+		sharq_prep_nop(sqe);
+		flagged(sqe, SHARQ_DESC_FENCE, SHARQ_OK);
+		submit_all(c.q, 4);
+		for (int i = 0; i < 4; i++) {
+			struct sharq_cqe cqe = cqe_take(c.q);
+
+			expect_status(&cqe, (unsigned int)cqe.user_data,
+				      "a command of the chain");
+		}
+	}
+	session_close(&c);
+}
+
+/* A short command doesn't wait behind a long one, unless told to. */
+static void short_before_long(void)
+{
+	struct session c, d;
+	uint8_t *big, small[64], tag = 1;
+	unsigned int overtook = 0;
+	uint32_t len;
+
+	session_open(&c, 64, 0);
+	session_open(&d, 64, 0);
+	len = c.info.max_transfer < 256 * MIB ? c.info.max_transfer : 256 * MIB;
+	big = xalloc(c.s, len);
+	memset(big, 0, len);
+	for (unsigned int i = 0; i < 48; i++) {
+		struct sharq_sqe *sqe = sqe_get(c.q);
+
+		sharq_prep_crc32c(sqe, big, len, 0);
+		sharq_sqe_set_data64(sqe, i);
+	}
+	submit_all(c.q, 48);
+	for (int i = 0; i < 5; i++) {
+		struct sharq_cqe cqe;
+
+		sharq_prep_fill(sqe_get(d.q), small, 64, &tag, 1);
+		cqe = run_one(d.q);
+		expect_status(&cqe, SHARQ_OK, "a small FILL");
+	}
+	while (sharq_queue_outstanding(c.q)) {
+		const struct sharq_cqe *cqe;
+
+		if (sharq_peek_cqe(c.q, &cqe) == -EAGAIN) {
+			overtook = sharq_queue_outstanding(c.q);
+			break;
+		}
+		sharq_cqe_seen(c.q, cqe);
+	}
+	EXPECT(overtook, "five small commands took as long as 48 of %u bytes",
+	       len);
+	while (sharq_queue_outstanding(c.q)) {
+		struct sharq_cqe cqe = cqe_take(c.q);
+
+		expect_status(&cqe, SHARQ_OK, "a long CRC32C");
+	}
+	sharq_free(c.s, big);
+	session_close(&c);
+	session_close(&d);
+}
+
+const struct test order_tests[] = {
+	{ "fence_orders", fence_orders, 60, false },
+	{ "link_success", link_success, 60, false },
+	{ "link_failure_cancels", link_failure, 30, false },
+	{ "link_across_submits", link_across_submits, 30, false },
+	{ "link_late_second_half", link_late_second_half, 30, false },
+	{ "fence_and_link", fence_and_link, 30, false },
+	{ "short_before_long", short_before_long, 120, true },
+	{ NULL, NULL, 0, false },
+};

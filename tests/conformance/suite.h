@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The conformance suite: what every path must do alike, shown through the
+ * public interface only.
+ *
+ * Each test runs in a process of its own, so that one that crashes or hangs
+ * costs the others nothing, and starts without a connection. Inside a test a
+ * failed expectation ends that process.
+ */
+#ifndef SUITE_H
+#define SUITE_H
+
+#include <sharq.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KIB 1024U
+#define MIB (1024U * KIB)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Longest that any single wait may take; generous for loaded machines. */
+#define WAIT_MS 60000
+
+/*
+ * @path:   enum sharq_path to open
+ * @socket: of the daemon, NULL: the default
+ * @cap:    a device whose largest transfer exceeds this is tested at its
+ *          largest in few ways only
+ */
+struct suite {
+	unsigned int path;
+	const char *socket;
+	uint64_t cap;
+};
+extern struct suite suite;
+
+/*
+ * @seconds: bound on the test's time, before sanitizers' slowness
+ * @beside:  needs a device that works beside the caller
+ */
+struct test {
+	const char *name;
+	void (*run)(void);
+	unsigned int seconds;
+	bool beside;
+};
+
+/* One table a file, ended by an empty entry. */
+extern const struct test data_tests[], edge_tests[], codec_tests[],
+	stream_tests[], desc_tests[], order_tests[], ring_tests[],
+	multi_tests[], fault_tests[], fork_tests[], helper_tests[], api_tests[];
+
+void suite_fail(const char *file, int line, const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 3, 4)));
+void suite_skip(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+
+#define EXPECT(cond, ...)                                                      \
+	do {                                                                   \
+		if (!(cond))                                                   \
+			suite_fail(__FILE__, __LINE__, __VA_ARGS__);           \
+	} while (0)
+#define EXPECT_EQ(is, want, what)                                              \
+	do {                                                                   \
+		long long is_ = (long long)(is), want_ = (long long)(want);    \
+		EXPECT(is_ == want_, "%s is %lld, expected %lld", what, is_,   \
+		       want_);                                                 \
+	} while (0)
+
+/* ---- connections and commands; none returns on failure ---- */
+
+struct sharq *suite_connect(void);
+struct sharq_queue *suite_open(struct sharq *s, unsigned int depth,
+			       unsigned int flags);
+/* Both, and the device's largest transfer. */
+struct session {
+	struct sharq *s;
+	struct sharq_queue *q;
+	struct sharq_queue_info info;
+};
+void session_open(struct session *c, unsigned int depth, unsigned int flags);
+void session_close(struct session *c);
+
+struct sharq_sqe *sqe_get(struct sharq_queue *q);
+/* Submit until all prepared entries, @n, are accepted. */
+void submit_all(struct sharq_queue *q, unsigned int n);
+/* The next completion, copied and seen. */
+struct sharq_cqe cqe_take(struct sharq_queue *q);
+/* Submit the one prepared entry and take its completion. */
+struct sharq_cqe run_one(struct sharq_queue *q);
+struct sharq_cqe run_desc(struct sharq_queue *q, const struct sharq_desc *d);
+void expect_status(const struct sharq_cqe *cqe, unsigned int status,
+		   const char *what);
+
+/* ---- reference.c: independent of what is tested ---- */
+
+struct rng {
+	uint64_t state;
+};
+uint64_t rng_next(struct rng *r);
+uint32_t rng_below(struct rng *r, uint32_t n);
+void rng_fill(struct rng *r, void *p, size_t len);
+/* Words and runs: what deflate can do something with. */
+void rng_text(struct rng *r, void *p, size_t len);
+
+uint32_t ref_crc32c(uint32_t seed, const void *p, size_t len);
+/* zlib's. Return: bytes written; fail the test if that can't be. */
+size_t ref_deflate(void *dst, size_t room, const void *src, size_t len,
+		   unsigned int format, int level);
+/* Must end exactly at the end of @src. Return: bytes written. */
+size_t ref_inflate(void *dst, size_t room, const void *src, size_t len,
+		   unsigned int format);
+size_t ref_deflate_bound(size_t len);
+
+void *xmalloc(size_t size);
+void *xalloc(struct sharq *s, size_t size);
+
+#endif /* SUITE_H */
