@@ -329,24 +329,32 @@ static int decompress_here(struct sharq_queue *q, uint8_t *dst, size_t room,
 			   unsigned int *status)
 {
 	size_t used, made;
-	bool end = false;
+	bool end = false, full;
+	uint8_t spare;
 
 	if (!q->codec && sharq_codec_new(&q->codec))
 		return fail(q->s, -ENOMEM, "out of memory");
 	sharq_inflate_init(q->codec, format);
 	*produced = *consumed = 0;
 	do {
+		/* Room is out: is there one byte more, or was that the end? */
+		full = *produced == room;
 		/* ISA-L counts in 32 bits. */
-		*status = sharq_inflate(q->codec, src + *consumed,
-					min_size(len - *consumed, 1U << 30),
-					&used, dst + *produced,
-					min_size(room - *produced, 1U << 30),
-					&made, &end);
+		*status = sharq_inflate(
+			q->codec, src + *consumed,
+			min_size(len - *consumed, 1U << 30), &used,
+			full ? &spare : dst + *produced,
+			full ? 1 : min_size(room - *produced, 1U << 30), &made,
+			&end);
 		*consumed += used;
+		if (full && made) {
+			*status = SHARQ_NO_SPACE;
+			return 0;
+		}
 		*produced += made;
 	} while (*status == SHARQ_OK && !end && (used || made));
 	if (*status == SHARQ_OK && !end)
-		*status = *produced == room ? SHARQ_NO_SPACE : SHARQ_BAD_DATA;
+		*status = SHARQ_BAD_DATA;
 	return 0;
 }
 
