@@ -33,12 +33,6 @@ struct sharq_sqe *sharq_get_sqe(struct sharq_queue *q)
 	 * The ring's line is in the device's cache: fetch it while the entry is
 	 * filled, or each submission waits for one line after the other.
 	 */
-	if (q->ring)
-		__builtin_prefetch(
-			&q->sq[sharq_ring_slot(q->sq_tail + q->prep_tail -
-						       q->push_tail,
-					       q->depth)],
-			1);
 	memset(sqe, 0, sizeof(*sqe));
 	q->prep_tail++;
 	q->outstanding++;
