@@ -338,6 +338,9 @@ int config_parse(FILE *f, const char *name, struct config *config, char *err,
 	};
 	int line = ini_parse_stream(read_line, &p, handle, &p);
 
+	/* inih goes on after a malformed line: what it then meets follows. */
+	if (p.failed && line > 0 && (unsigned int)line < p.line)
+		p.failed = false;
 	if (p.failed)
 		return -EINVAL;
 	if (ferror(f)) {

@@ -122,6 +122,26 @@ static void notify_client(struct queue *q)
 	__atomic_fetch_add(&q->journal->stats.events, 1, __ATOMIC_RELAXED);
 }
 
+/*
+ * Settle what is in flight before completing any of it: posting moves cq_seq,
+ * accepting moves sq_seq, and either would reach numbers that the dead engine
+ * left in slots and never published. May be cut off and done anew.
+ */
+static void settle_slots(struct queue *q)
+{
+	struct sharq_journal *j = q->journal;
+
+	for (uint32_t i = 0; i < q->depth; i++) {
+		struct sharq_journal_slot *s = &j->slots[i];
+
+		if (slot_in_flight(j, s))
+			__atomic_store_n(&s->done, 0, __ATOMIC_RELEASE);
+		else
+			__atomic_store_n(&s->accepted, 0, __ATOMIC_RELEASE);
+		s->executing = 0;
+	}
+}
+
 /* Complete what the dead engine had in flight, rebuild what it held in memory. */
 static void recover(struct queue *q)
 {
@@ -129,6 +149,7 @@ static void recover(struct queue *q)
 	bool guilty = judge_suspects(q);
 	uint32_t state = j->state & STATE_FLAGS;
 
+	settle_slots(q);
 	q->sq_seq = j->sq_seq;
 	atomic_store(&q->cq_seq, j->cq_seq);
 	q->seen_cq_head = (uint32_t)q->sq_seq - q->depth;
