@@ -255,7 +255,10 @@ static void park(struct worker *w)
 
 void world_stop(struct engine *e)
 {
+	/* Locked: or a worker that leaves park() just now is taken for parked. */
+	pthread_mutex_lock(&e->park_lock);
 	atomic_store(&e->stop, true);
+	pthread_mutex_unlock(&e->park_lock);
 	for (unsigned int i = 0; i < e->worker_count; i++)
 		while (atomic_load(&e->workers[i].state) == WORKER_RUNNING)
 			sched_yield();
