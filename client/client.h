@@ -75,6 +75,7 @@ struct stage {
 /*
  * struct record - a command in the ring; its index is the ring's user_data
  * @busy:   published and not completed
+ * @orders: has FENCE or LINK: what stands behind it may have to wait
  * @failed: SHARQ_OK, or the status with which the library had replaced the
  *          command by one that the device refuses (see push.c)
  * @addr:   with @failed FAULT_*: the address
@@ -83,7 +84,8 @@ struct record {
 	uint64_t user_data, addr;
 	uint16_t failed, flags;
 	uint8_t staged;
-	bool busy, writes, link;
+	bool busy, writes;
+	bool link : 1, orders : 1;
 };
 
 struct sharq_sqe {
@@ -104,6 +106,7 @@ struct sharq_sqe {
  * @outstanding: prepared, in flight or not yet seen; at most @depth
  * @in_ring:     records that are busy
  * @staged_writes: of these, with results that must still be copied out
+ * @ordering:    of these, with FENCE or LINK: nothing runs inline meanwhile
  * @prev_link:   the last entry pushed has LINK
  * @cancel_next: and failed after the device had called it OK
  * @starved:     the last try to get more staging memory failed
@@ -116,7 +119,7 @@ struct sharq_queue {
 	struct sharq_sqe *sqes;
 	uint32_t depth;
 	uint32_t prep_tail, submit_tail, push_tail;
-	uint32_t outstanding, in_ring, staged_writes;
+	uint32_t outstanding, in_ring, staged_writes, ordering;
 	bool prev_link, cancel_next, starved, armed;
 	uint32_t dead;
 	uint32_t flags, inline_max;

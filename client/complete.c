@@ -92,6 +92,7 @@ static void finish(struct sharq_queue *q, uint64_t id, struct sharq_cqe *c)
 	r->busy = false;
 	q->free[q->nfree++] = (uint16_t)id;
 	q->in_ring--;
+	q->ordering -= r->orders;
 	deliver(q, c);
 	/* In its place, not in @c: that would be read back before it is stored. */
 	out->user_data = r->user_data;

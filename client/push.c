@@ -180,7 +180,7 @@ static bool push_one(struct sharq_queue *q, const struct sharq_desc *desc)
 	uint32_t slot;
 	uint16_t id;
 
-	if (!q->ring || (!q->prev_link && small(q, desc))) {
+	if (!q->ring || (!q->prev_link && !q->ordering && small(q, desc))) {
 		run_inline(q, desc);
 		goto pushed;
 	}
@@ -200,6 +200,8 @@ static bool push_one(struct sharq_queue *q, const struct sharq_desc *desc)
 	q->cancel_next = false;
 	r->busy = true;
 	r->link = desc->flags & SHARQ_DESC_LINK;
+	r->orders = desc->flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK);
+	q->ordering += r->orders;
 	q->nfree--;
 	q->slots[slot] = id;
 	q->sq_tail++;
