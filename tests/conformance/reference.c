@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -56,24 +57,29 @@ void rng_text(struct rng *r, void *p, size_t len)
 	}
 }
 
-/* Bit by bit into a table: polynomial 0x1edc6f41, reflected (RFC 3720). */
+static uint32_t crc_table[256];
+
+/* Bit by bit: polynomial 0x1edc6f41, reflected (RFC 3720). */
+static void crc_table_make(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t v = i;
+
+		for (int bit = 0; bit < 8; bit++)
+			v = v & 1 ? v >> 1 ^ 0x82f63b78 : v >> 1;
+		crc_table[i] = v;
+	}
+}
+
 uint32_t ref_crc32c(uint32_t seed, const void *p, size_t len)
 {
-	static uint32_t table[256];
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const uint8_t *at = p;
 	uint32_t crc = ~seed;
 
-	if (!__atomic_load_n(&table[255], __ATOMIC_ACQUIRE)) {
-		for (uint32_t i = 0; i < 256; i++) {
-			uint32_t v = i;
-
-			for (int bit = 0; bit < 8; bit++)
-				v = v & 1 ? v >> 1 ^ 0x82f63b78 : v >> 1;
-			__atomic_store_n(&table[i], v, __ATOMIC_RELEASE);
-		}
-	}
+	pthread_once(&once, crc_table_make);
 	while (len--)
-		crc = crc >> 8 ^ table[(crc ^ *at++) & 0xff];
+		crc = crc >> 8 ^ crc_table[(crc ^ *at++) & 0xff];
 	return ~crc;
 }
 
