@@ -104,7 +104,7 @@ static bool take(struct sharq_queue *q)
 	uint32_t tail, from = q->cq_head;
 
 	__builtin_prefetch(&q->cq[sharq_ring_slot(from, q->depth)]);
-	tail = __atomic_load_n(&q->ring->cq_tail, __ATOMIC_ACQUIRE);
+	tail = __atomic_load_n(&q->ring->cq_tail, __ATOMIC_SEQ_CST);
 	/* Out of step: somebody wrote there. Nothing in it can be believed. */
 	if (tail == from || !sharq_ring_in_step(from, tail, q->depth))
 		return false;
@@ -235,10 +235,10 @@ static void attend(struct sharq_queue *q)
 static void set_want(struct sharq_queue *q, bool want)
 {
 	q->armed = want;
+	/* And take() looks at cq_tail, as the device stores it, then looks here:
+	 * all sequentially consistent, so one of us sees the other. */
 	__atomic_store_n(&q->ring->client_flags,
-			 want ? SHARQ_CLIENT_WANT_EVENT : 0, __ATOMIC_RELAXED);
-	/* Pairs with the device's: it stores cq_tail, then looks at this. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+			 want ? SHARQ_CLIENT_WANT_EVENT : 0, __ATOMIC_SEQ_CST);
 }
 
 /* Make sharq_queue_fd() unreadable until something comes. */

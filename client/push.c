@@ -51,10 +51,12 @@ static void publish(struct sharq_queue *q)
 {
 	uint32_t flags;
 
-	__atomic_store_n(&q->ring->sq_tail, q->sq_tail, __ATOMIC_RELEASE);
-	/* Pairs with the device's: it sets NEED_KNOCK, then looks at sq_tail. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	flags = __atomic_load_n(&q->ring->device_flags, __ATOMIC_ACQUIRE);
+	/*
+	 * Sequentially consistent, both, as at the device, which sets
+	 * NEED_KNOCK, then looks at sq_tail: one of us sees the other.
+	 */
+	__atomic_store_n(&q->ring->sq_tail, q->sq_tail, __ATOMIC_SEQ_CST);
+	flags = __atomic_load_n(&q->ring->device_flags, __ATOMIC_SEQ_CST);
 	if (flags & SHARQ_DEVICE_DEAD)
 		queue_dead(q, flags & SHARQ_DEVICE_DEAD);
 	else if (flags & SHARQ_DEVICE_NEED_KNOCK)

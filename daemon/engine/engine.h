@@ -212,11 +212,12 @@ void queue_set_flags(struct queue *q, uint32_t set, uint32_t clear);
 void queue_post(struct queue *q, struct command *const *commands,
 		const struct sharq_cqe *cqes, unsigned int n);
 /*
- * Notify the client if it wants that. Without a full barrier since the post the
- * answer may be stale: the poller, which can't afford one for each batch, asks
- * again when it finds the ring empty (queue.event_due).
+ * Notify the client if it wants that. Just after a post the answer may be
+ * stale; the poller, which can't afford a full barrier for each batch, asks
+ * again, surely, when it finds the ring empty (queue.event_due).
  */
 void queue_notify(struct queue *q);
+void queue_notify_surely(struct queue *q);
 /* Cancel all that is in flight, close for good. World stopped, and the queue's
  * jobs taken out. */
 void queue_kill(struct queue *q);

@@ -153,6 +153,10 @@ static void recover(struct queue *q)
 	q->sq_seq = j->sq_seq;
 	atomic_store(&q->cq_seq, j->cq_seq);
 	q->seen_cq_head = (uint32_t)q->sq_seq - q->depth;
+	/* Whoever sees a RESET sees what became of the queue, too. */
+	__atomic_store_n(&q->ring->sq_head, (uint32_t)q->sq_seq,
+			 __ATOMIC_RELEASE);
+	queue_set_flags(q, state | (guilty ? SHARQ_DEVICE_QUARANTINED : 0), 0);
 	for (uint32_t i = 0; i < q->depth; i++) {
 		struct command *c = &q->commands[i];
 
@@ -169,11 +173,8 @@ static void recover(struct queue *q)
 	}
 	if (q->sq_seq && j->link_open[(q->sq_seq - 1) & 1] == q->sq_seq)
 		atomic_store(&q->link_failed, j->link_done & 1);
-	__atomic_store_n(&q->ring->sq_head, (uint32_t)q->sq_seq,
-			 __ATOMIC_RELEASE);
 	__atomic_store_n(&q->ring->cq_tail, (uint32_t)atomic_load(&q->cq_seq),
 			 __ATOMIC_RELEASE);
-	queue_set_flags(q, state | (guilty ? SHARQ_DEVICE_QUARANTINED : 0), 0);
 	/* It may have published without telling. */
 	if (j->engines++)
 		notify_client(q);
@@ -276,6 +277,13 @@ void queue_notify(struct queue *q)
 	if (__atomic_load_n(&q->ring->client_flags, __ATOMIC_SEQ_CST) &
 	    SHARQ_CLIENT_WANT_EVENT)
 		notify_client(q);
+}
+
+void queue_notify_surely(struct queue *q)
+{
+	/* Sequentially consistent, as are the client's store and load. */
+	__atomic_fetch_add(&q->ring->cq_tail, 0, __ATOMIC_SEQ_CST);
+	queue_notify(q);
 }
 
 void queue_kill(struct queue *q)

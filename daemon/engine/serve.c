@@ -217,10 +217,8 @@ unsigned int queue_serve(struct engine *e, struct queue *q)
 			      (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD)) {
 		if (!q->event_due)
 			return 0;
-		/* Orders the last post before the look at WANT_EVENT. */
-		atomic_fetch_add(&q->jobs_out, 0);
 		q->event_due = false;
-		queue_notify(q);
+		queue_notify_surely(q);
 		return 0;
 	}
 	room = cq_room(q, &broken);
@@ -288,9 +286,8 @@ static void job_done(struct engine *e, struct queue *q, struct command *c,
 	pthread_mutex_lock(&q->cq_lock);
 	queue_post(q, &c, cqe, 1);
 	pthread_mutex_unlock(&q->cq_lock);
-	/* A full barrier, too: what follows sees WANT_EVENT if it was set. */
 	atomic_fetch_sub(&q->jobs_out, 1);
-	queue_notify(q);
+	queue_notify_surely(q);
 	if (link) {
 		atomic_store(&q->link_failed, cqe->status != SHARQ_OK);
 		atomic_store(&q->link_wait, false);
