@@ -314,7 +314,8 @@ void rawq_knock(struct rawq *q)
 {
 	char byte = 1;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* Orders what was published before the look at the flags. */
+	__atomic_fetch_add(&q->ring->sq_tail, 0, __ATOMIC_SEQ_CST);
 	if (rawq_flags(q) & SHARQ_DEVICE_NEED_KNOCK)
 		send(q->sock, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
