@@ -17,6 +17,8 @@
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
+/* As many as an engine takes (ENGINE_MAX_REGIONS). */
+#define MAX_REGIONS 256
 #define MAX_WORKERS 64
 
 /* One run of the parser. inih doesn't tell the handler the line: count. */
@@ -73,7 +75,7 @@ static const struct key keys[] = {
 	KEY("limits", "arena-per-user", KIND_SIZE64, arena_per_user, 4096,
 	    UINT64_C(1) << 46),
 	KEY("limits", "regions-per-client", KIND_UINT, regions_per_client, 1,
-	    4096),
+	    MAX_REGIONS),
 	KEY("engine", "type", KIND_ENGINE, engine, 0, 0),
 	KEY("engine", "workers", KIND_UINT, workers, 0, MAX_WORKERS),
 	KEY("engine", "slice", KIND_SIZE, slice, 4096, GIB),

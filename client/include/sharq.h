@@ -14,7 +14,8 @@
  *
  * fork: connections and queues stay the parent's. In the child every call on
  * them returns -EPERM (sharq_get_sqe and sharq_alloc: NULL), memory from
- * sharq_alloc() isn't mapped, and only sharq_queue_close(), sharq_disconnect()
+ * sharq_alloc() isn't mapped (after sharq_connect_none() it is the child's own
+ * copy, as any memory), and only sharq_queue_close(), sharq_disconnect()
  * may be called, which free the child's copies and disturb nothing. The child
  * may connect afresh. exec closes all.
  *
