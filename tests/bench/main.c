@@ -180,7 +180,8 @@ static bool compare(struct bench *b, unsigned int rounds, bool json)
 					json);
 	/* The last line is ISA-L alone: what two threads get from here. */
 	if (!json && results[COMPARISONS - 1].ratio[rounds / 2] < 1.7)
-		puts("This machine did not give two threads two processors: it is "
+		puts("This machine did not give two threads two processors: it "
+		     "is "
 		     "busy otherwise.\nMeasure again when it is quiet.");
 	return met;
 }
