@@ -214,7 +214,7 @@ void queue_post(struct queue *q, struct command *const *commands,
 /*
  * Notify the client if it wants that. Just after a post the answer may be
  * stale; the poller, which can't afford a full barrier for each batch, asks
- * again, surely, when it finds the ring empty (queue.event_due).
+ * again, surely, within some rounds of finding nothing (queue.event_due).
  */
 void queue_notify(struct queue *q);
 void queue_notify_surely(struct queue *q);

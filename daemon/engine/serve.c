@@ -214,13 +214,8 @@ unsigned int queue_serve(struct engine *e, struct queue *q)
 	avail = __atomic_load_n(&q->ring->sq_tail, __ATOMIC_ACQUIRE) -
 		(uint32_t)q->sq_seq;
 	if (!avail || atomic_load_explicit(&q->flags, memory_order_relaxed) &
-			      (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD)) {
-		if (!q->event_due)
-			return 0;
-		q->event_due = false;
-		queue_notify_surely(q);
+			      (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD))
 		return 0;
-	}
 	room = cq_room(q, &broken);
 	if (avail > q->depth || broken) {
 		queue_set_flags(q, SHARQ_DEVICE_BROKEN, 0);

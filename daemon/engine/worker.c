@@ -364,6 +364,10 @@ static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
 						       memory_order_acquire);
 		unsigned int n = queue_serve(e, q);
 
+		if (clock && q->event_due && !n) {
+			q->event_due = false;
+			queue_notify_surely(q);
+		}
 		if (n)
 			q->last_work_ns = 0;
 		else if (clock && !q->last_work_ns)
