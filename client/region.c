@@ -380,7 +380,7 @@ void *heap_alloc(struct sharq *s, size_t size, bool grow)
 
 	if (!size)
 		size = 1;
-	if (size > 1ULL << 40)
+	if ((uint64_t)size >> 40)
 		return NULL;
 	p = take_locked(s, size);
 	if (p || !grow)

@@ -26,7 +26,7 @@ static void expect_ok(const struct sharq_cqe *cqe)
 
 double sharq_nop(struct bench *b)
 {
-	struct sharq_queue *q = open_queue(b, SHARQ_MIN_DEPTH);
+	struct sharq_queue *q = open_queue(b, DEPTH);
 	const struct sharq_cqe *cqe;
 	double begin = now(), end;
 	uint64_t n = 0;
