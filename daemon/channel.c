@@ -99,7 +99,10 @@ void channel_fail_calls(struct engine *e, int code, const char *text)
 		call_end(e, TAILQ_FIRST(&e->calls), code, text);
 }
 
-/* A call that can't be sent ends with the engine's end, as do all others. */
+/*
+ * A call that can't be sent ends with the engine's end, as do all others. One
+ * to an engine that was killed isn't even tried.
+ */
 static void call_send(struct engine *e, Sharq__Engine__Request *req,
 		      const struct call *what, const int *fds,
 		      unsigned int nfds)
@@ -112,6 +115,8 @@ static void call_send(struct engine *e, Sharq__Engine__Request *req,
 		call->id = req->id = e->next_call++;
 		call->sent_ms = now_ms();
 		TAILQ_INSERT_TAIL(&e->calls, call, link);
+		if (e->state == ENGINE_DYING)
+			return;
 		ret = outq_send(&e->out, &req->base, fds, nfds);
 	}
 	if (ret)
@@ -352,7 +357,7 @@ bool channel_region_remove(struct region *r, const struct answer *answer)
 				   .session = r->session->id,
 				   .answer = *answer };
 
-	if (!engine_running(r->session->user))
+	if (!engine_holds(r->session->user))
 		return false;
 	m.session = r->session->id;
 	m.region = r->id;
@@ -477,7 +482,7 @@ bool channel_queue_remove(struct queue *q, const struct answer *answer)
 				   .object = q->id,
 				   .answer = *answer };
 
-	if (!engine_running(q->session->user))
+	if (!engine_holds(q->session->user))
 		return false;
 	m.queue = q->id;
 	req.body_case = SHARQ__ENGINE__REQUEST__BODY_QUEUE_REMOVE;

@@ -44,6 +44,7 @@ void conn_doom(struct conn *conn, const char *why)
 	}
 	conn->doomed = true;
 	event_del(conn->read);
+	event_del(conn->hello);
 	event_del(conn->out.write);
 	server_reap_later(server);
 }
@@ -167,17 +168,22 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct conn *conn = arg;
 
 	(void)fd;
-	if (what & EV_TIMEOUT) {
-		conn_error(conn, 0, -ETIMEDOUT,
-			   "no hello within %d s of connecting",
-			   CONN_HELLO_SECONDS);
-		conn_doom(conn, "it said no hello");
-		return;
-	}
+	(void)what;
 	/* The others get their turn, however fast this one talks. */
 	for (int i = 0; i < CONN_REQUESTS_PER_TURN; i++)
 		if (!receive_one(conn))
 			return;
+}
+
+static void on_no_hello(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+
+	(void)fd;
+	(void)what;
+	conn_error(conn, 0, -ETIMEDOUT, "no hello within %d s of connecting",
+		   CONN_HELLO_SECONDS);
+	conn_doom(conn, "it said no hello");
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -226,9 +232,32 @@ static int check_limits(struct server *server, struct user *user, int sock)
 	return 0;
 }
 
-int conn_new(struct server *server, int sock)
+static int watch(struct conn *conn)
 {
 	const struct timeval hello = { .tv_sec = CONN_HELLO_SECONDS };
+	struct event_base *base = conn->server->base;
+
+	conn->read = event_new(base, conn->sock, EV_READ | EV_PERSIST,
+			       on_readable, conn);
+	conn->hello = evtimer_new(base, on_no_hello, conn);
+	if (!conn->read || !conn->hello ||
+	    outq_init(&conn->out, base, conn->sock, on_writable, conn) ||
+	    event_add(conn->read, NULL) || event_add(conn->hello, &hello))
+		return -ENOMEM;
+	return 0;
+}
+
+static void unwatch(struct conn *conn)
+{
+	if (conn->read)
+		event_free(conn->read);
+	if (conn->hello)
+		event_free(conn->hello);
+	outq_fini(&conn->out);
+}
+
+int conn_new(struct server *server, int sock)
+{
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	struct user *user;
@@ -246,22 +275,17 @@ int conn_new(struct server *server, int sock)
 	conn = calloc(1, sizeof(*conn));
 	if (!conn)
 		return -ENOMEM;
-	conn->read = event_new(server->base, sock, EV_READ | EV_PERSIST,
-			       on_readable, conn);
-	if (!conn->read ||
-	    outq_init(&conn->out, server->base, sock, on_writable, conn) ||
-	    event_add(conn->read, &hello)) {
-		if (conn->read)
-			event_free(conn->read);
-		outq_fini(&conn->out);
+	conn->server = server;
+	conn->sock = sock;
+	ret = watch(conn);
+	if (ret) {
+		unwatch(conn);
 		free(conn);
-		return -ENOMEM;
+		return ret;
 	}
 	user->gid = cred.gid;
 	user->conns++;
-	conn->server = server;
 	conn->id = server->next_conn++;
-	conn->sock = sock;
 	conn->pid = cred.pid;
 	conn->pidfd = peer_pidfd(sock, cred.pid);
 	conn->user = user;
@@ -278,8 +302,7 @@ struct conn *conn_free(struct conn *conn)
 	server->conn_count--;
 	server->subscribers -= conn->subscribed;
 	conn->user->conns--;
-	event_free(conn->read);
-	outq_fini(&conn->out);
+	unwatch(conn);
 	if (conn->pidfd >= 0)
 		close(conn->pidfd);
 	if (conn->session)

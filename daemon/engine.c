@@ -30,6 +30,13 @@ bool engine_running(const struct user *user)
 	return user->engine && user->engine->state == ENGINE_RUNNING;
 }
 
+bool engine_holds(const struct user *user)
+{
+	return user->engine && (user->engine->state == ENGINE_RUNNING ||
+				user->engine->state == ENGINE_STOPPING ||
+				user->engine->state == ENGINE_DYING);
+}
+
 static bool wanted(const struct user *user)
 {
 	const struct session *s;

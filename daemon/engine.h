@@ -84,6 +84,8 @@ struct engine *engine_free(struct engine *engine);
 int engine_new(struct user *user);
 /* Does the engine's process take requests about sessions now? */
 bool engine_running(const struct user *user);
+/* Is there a process that may still use what it was given? */
+bool engine_holds(const struct user *user);
 /* SIGKILL; what follows happens when it is dead. */
 void engine_kill(struct engine *engine, const char *why);
 /* Finish within @drain_ms, then exit. */

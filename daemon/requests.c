@@ -113,7 +113,7 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 	s->conn = conn;
 	conn->session = s;
 	/* From here on it may be silent for as long as it likes. */
-	event_remove_timer(conn->read);
+	event_del(conn->hello);
 	body.version = hello->version_max < SHARQ_PROTOCOL_MAX
 			       ? hello->version_max
 			       : SHARQ_PROTOCOL_MAX;

@@ -82,6 +82,7 @@ struct conn {
 	struct user *user;
 	struct session *session;
 	struct event *read;
+	struct event *hello; /* the deadline for it */
 	struct outq out;
 	bool subscribed;
 	bool lost;
@@ -192,7 +193,7 @@ void server_accept_stop(struct server *server);
 /* End the loop if the daemon is stopping and no engine is left. */
 void server_check_stopped(struct server *server);
 void server_reap_later(struct server *server);
-uint64_t now_ms(void); /* CLOCK_BOOTTIME */
+uint64_t now_ms(void); /* CLOCK_MONOTONIC: while suspended nobody hangs */
 
 int user_get(struct server *server, uid_t uid, struct user **out);
 /* Free users that nothing refers to. */

@@ -268,6 +268,35 @@ static void p6_requests_before_hello(void)
 	daemon_stop(&d);
 }
 
+/* Talk without a hello doesn't put its deadline off. */
+static void p13_hello_has_a_deadline(void)
+{
+	Sharq__Pb__StatsGet get = SHARQ__PB__STATS_GET__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	struct daemon d;
+	struct peer p = { .next_id = 1 };
+	int64_t began;
+
+	daemon_start(&d, NULL);
+	req.body_case = SHARQ__PB__REQUEST__BODY_STATS;
+	req.stats = &get;
+	began = now_ms();
+	p.sock = peer_socket(d.socket);
+	for (;;) {
+		Sharq__Pb__ServerMessage *m = peer_call(&p, &req, NULL, NULL);
+
+		if (!m)
+			break;
+		sharq__pb__server_message__free_unpacked(m, NULL);
+		CHECK(now_ms() - began < 5000 + 3000 * SCALE,
+		      "it talks on without a hello");
+		usleep(2000);
+	}
+	peer_close(&p);
+	CHECK(file_has(d.log, "it said no hello"), "ended for another reason");
+	daemon_stop(&d);
+}
+
 static void p6_second_hello(void)
 {
 	Sharq__Pb__Hello hello = SHARQ__PB__HELLO__INIT;
@@ -530,6 +559,7 @@ int main(int argc, char **argv)
 		{ "p6_malformed_packets", p6_malformed_packets, 60 },
 		{ "p6_never_reads", p6_never_reads, 60 },
 		{ "p6_requests_before_hello", p6_requests_before_hello, 30 },
+		{ "p13_hello_has_a_deadline", p13_hello_has_a_deadline, 60 },
 		{ "p6_second_hello", p6_second_hello, 30 },
 		{ "other_version_refused", other_version_refused, 30 },
 		{ "library_names_what_it_met", library_names_what_it_met, 30 },
