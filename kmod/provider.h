@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the core and a provider know of each other. A provider has devices; a
+ * device executes requests. The core decides which request goes next and how
+ * much of it; it knows no provider by name.
+ */
+#ifndef SHARQ_PROVIDER_H
+#define SHARQ_PROVIDER_H
+
+#include "sharq.h"
+
+/*
+ * struct sharq_device_ops
+ * @attach: a queue was bound to the device (process context, may sleep); 0 or
+ *          -errno. May be NULL
+ * @detach: its last request is done; the reverse. May be NULL
+ * @push:   do about @budget bytes of @r, going on where it stopped; on a request
+ *          whose @served is 0, begin. Called with dev->lock held: may not sleep,
+ *          and may not complete in the call. Answer with sharq_slice_done()
+ * @abort:  @r will get no further push (its queue was killed between two
+ *          slices): let go of r->priv. Process context, no lock held. May be
+ *          NULL
+ * @drain:  wait, at most @timeout jiffies, until nothing that was pushed is
+ *          unanswered; 0 or -ETIMEDOUT
+ * @reset:  answer all that is unanswered with SHARQ_RESET
+ */
+struct sharq_device_ops {
+	int (*attach)(struct sharq_device *dev, struct sharq_queue *q);
+	void (*detach)(struct sharq_device *dev, struct sharq_queue *q);
+	void (*push)(struct sharq_device *dev, struct sharq_request *r,
+		     u32 budget);
+	void (*abort)(struct sharq_device *dev, struct sharq_request *r);
+	int (*drain)(struct sharq_device *dev, unsigned long timeout);
+	void (*reset)(struct sharq_device *dev);
+};
+
+/*
+ * struct sharq_device - filled in by its provider up to @slots, the rest is the
+ * core's (sched.c, device.c)
+ * @slots:   requests that it takes at once
+ * @id:      set by sharq_device_register()
+ * @refs:    one for the registration, one for each queue
+ * @lock:    protects what follows, and of every queue on it what struct
+ *           sharq_queue says. Taken from process context only; innermost but
+ *           for the provider's own lock in push(), and for cq_lock
+ * @busy:    slots taken
+ * @active:  queues with ready requests, in round-robin order
+ * @queues:  how many are attached
+ * @gone:    unregistered: accepts nothing
+ */
+struct sharq_device {
+	char name[SHARQ_NAME_LEN];
+	const char *provider;
+	const struct sharq_device_ops *ops;
+	struct sharq_caps caps;
+	enum sharq_reason no_direct;
+	unsigned int slots;
+
+	u32 id;
+	struct list_head node;
+	struct kref refs;
+	spinlock_t lock;
+	unsigned int busy;
+	struct list_head active;
+	unsigned int queues;
+	bool gone;
+	struct completion released;
+};
+
+/*
+ * sharq_device_register - from now on queues can be made on it; sets @dev->id
+ * sharq_device_unregister - no more queues; ends the ones there are (GONE), waits
+ * until the device is idle and nobody holds it. Process context.
+ */
+int sharq_device_register(struct sharq_device *dev);
+void sharq_device_unregister(struct sharq_device *dev);
+
+/*
+ * sharq_slice_done - the answer to push()
+ * @bytes:    how much was served: added to r->served
+ * @finished: the request is done and r->cqe says how (status, crc, consumed,
+ *            produced); else it wants another push
+ * Process context, no lock held; may push again from within.
+ */
+void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished);
+
+#endif /* SHARQ_PROVIDER_H */

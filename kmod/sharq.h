@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * sharq.ko's inside: queues, requests, and who does what with them.
+ *
+ *   main.c     module: starts the core, then the providers
+ *   control.c  /dev/sharq: the controller's commands, events
+ *   device.c   the list of devices
+ *   queue.c    a queue's life: made, bound, dead, freed; its mmu notifier
+ *   file.c     a queue's file operations; one validity check at the top of each
+ *   uring.c    the kick as URING_CMD
+ *   kick.c     consuming descriptors: copy, check, resolve, hand over
+ *   memory.c   client memory: copying, pinning, bounce memory, accounting
+ *   stager.c   a client's own thread, which copies to and from what can't be pinned
+ *   request.c  requests: allocation, completion, posting to the CQ
+ *   sched.c    order within a queue (FENCE, LINK), shares between queues
+ *   soft.c     provider: kernel threads; exec.c, codec.c: the operations
+ *   ../proto/check.c: what a descriptor may say
+ *
+ * A request's way: kick.c makes it and gives it to sharq_sched_add(). When order
+ * allows, sched.c hands it to the stager if it needs copying in, then makes it
+ * ready; pushes slices of it to the device; when the last is done, hands it to
+ * the stager if it needs copying out; then sharq_request_complete() posts its
+ * completion and sharq_sched_done() lets go what waited for it.
+ *
+ * Locks, outermost first:
+ *   control.lock (mutex)  the controller, its events
+ *   q->bind_lock (mutex)  binding, mapping; taken with and without mmap_lock
+ *                         held, so no user memory is touched under it
+ *   q->kick_lock (mutex)  consuming; user memory is touched under it
+ *   mmap_lock             of the client
+ *   dev->lock (spinlock)  scheduling: see struct sharq_device
+ *   q->cq_lock (spinlock) the CQ
+ * bind_lock and kick_lock are never held together. All spinlocks are taken from
+ * process context only.
+ *
+ * Lifetimes: a queue is held by its file (one reference), by each request and
+ * by its stager while that runs. The file's release ends it (GONE); the last put frees
+ * it. A queue holds its device, its creator's cred is not needed, its client's
+ * mm is held by mmgrab() only: mm_users never longer than one access.
+ */
+#ifndef SHARQ_H
+#define SHARQ_H
+
+#include <linux/completion.h>
+#include <linux/eventfd.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+
+#include "check.h"
+#include "ring.h"
+#include "sharq_abi.h"
+#include "sharq_ioctl.h"
+
+struct sharq_device;
+struct sharq_stager;
+struct io_uring_cmd;
+
+/* A slice is at most this long; DRR's quantum for a weight of 1. */
+#define SHARQ_SLICE_MAX (256 * 1024)
+#define SHARQ_QUANTUM 1024
+/* What a command costs at least, in bytes. */
+#define SHARQ_COST_MIN 256
+/* Sources up to this are copied at the kick instead of pinned. */
+#define SHARQ_COPY_MAX 512
+
+/*
+ * struct sharq_batch - a kick that waits for what it consumed (KICK_WAIT)
+ * @refs: one for the kick while it consumes, one for each request
+ * @cmd:  taken out, under @lock, by whoever completes it
+ */
+struct sharq_batch {
+	struct kref refs;
+	spinlock_t lock;
+	struct io_uring_cmd *cmd;
+	int consumed;
+};
+
+enum sharq_buf_kind {
+	SHARQ_BUF_NONE = 0,
+	SHARQ_BUF_COPY,	  /* of a source, taken at the kick: @data */
+	SHARQ_BUF_PINNED, /* the client's pages */
+	SHARQ_BUF_STAGED, /* pages of ours; the stager copies */
+};
+
+/*
+ * struct sharq_buf - where the bytes of an operand are for the device
+ * @op:     the operand, as sharq_operands() gave it
+ * @offset: of the first byte in @pages[0]
+ * @pages:  @nr of them; == @few when they fit there
+ * @data:   COPY: kernel memory, not pages
+ */
+struct sharq_buf {
+	struct sharq_operand op;
+	enum sharq_buf_kind kind;
+	unsigned int offset;
+	unsigned int nr;
+	struct page **pages;
+	struct page *few[2];
+	void *data;
+};
+
+/*
+ * struct sharq_request - an accepted command
+ * @node:     in one list: q->pending, q->ready, the stager's, the provider's
+ * @desc:     the copy that was checked; never looked at in the ring again
+ * @cqe:      its completion in the making; user_data is set from the start
+ * @buf:      its operands, in sharq_operands()'s order
+ * @settled:  done already at the kick (refused, fault): @cqe is final and only
+ *            waits for its turn in the queue's order
+ * @staged:   some buf is STAGED
+ * @served:   bytes served by the device so far; the provider's to read
+ * @priv:     the provider's, from its first push to the last
+ * @batch:    the kick that waits for it, or NULL
+ * @accepted_ns, @device_ns: when it was accepted; when first pushed, or 0
+ */
+struct sharq_request {
+	struct list_head node;
+	struct sharq_queue *queue;
+	struct sharq_desc desc;
+	struct sharq_cqe cqe;
+	struct sharq_buf buf[SHARQ_MAX_OPERANDS];
+	unsigned int nbufs;
+	bool settled;
+	bool staged;
+	u32 served;
+	void *priv;
+	struct sharq_batch *batch;
+	u64 accepted_ns;
+	u64 device_ns;
+};
+
+/*
+ * struct sharq_queue - a client's queue
+ *
+ * Baked in at creation: @id to @label.
+ * @rings:     vmalloc_user(): struct sharq_ring, SQ, CQ; mapped by the client.
+ *             All in it is the client's to change at any time
+ * @state:     enum sharq_queue_state; written under @cq_lock, read anywhere
+ * @mm:        whose it is, once bound (mmgrab); set once, before RUNNING
+ * @tgid:      who bound it
+ * @unbound_until: jiffies64 until which BIND is accepted
+ *
+ * kick_lock: @sq_head
+ * cq_lock:   @cq_tail, @in_flight, @short_kick, @event, @stats' completion part
+ *   @in_flight: accepted and not posted; in_flight + (cq_tail - cq_head) is
+ *               never over depth
+ *   @short_kick: EPOLLOUT is withheld until something changes
+ * dev->lock: @active to @link_failed
+ *   @pending: accepted, in order, not yet allowed to start
+ *   @ready:   may go to the device; a request between two slices is at the end
+ *   @in_device: requests that are pushed and unanswered
+ *   @unfinished: left @pending, and not completed: what a FENCE waits for
+ *   @deficit: bytes that it may still have in this round
+ *   @link_wait: the last one that left @pending has LINK and isn't completed
+ *   @link_failed: and failed: the next is CANCELED
+ *   @ordered: requests with FENCE or LINK that aren't completed (an atomic: kick.c
+ *             reads it without the lock, and only its own kicks raise it)
+ * @pinned:    bytes held by requests, against @pin_bytes
+ */
+struct sharq_queue {
+	u64 id;
+	struct sharq_device *dev;
+	struct sharq_caps caps;
+	u32 depth;
+	u16 weight;
+	u32 max_in_device;
+	kuid_t uid;
+	u64 pin_bytes;
+	u64 cookie[SHARQ_COOKIES];
+	char label[SHARQ_LABEL_LEN];
+
+	struct kref refs;
+	struct list_head node; /* control.lock: all queues by id */
+	struct sharq_notice *notice;
+
+	struct sharq_ring *rings;
+	struct sharq_desc *sq;
+	struct sharq_cqe *cq;
+	u32 map_size;
+
+	enum sharq_queue_state state;
+	enum sharq_bind_path path;
+	enum sharq_reason reason;
+	struct mutex bind_lock;
+	struct mm_struct *mm;
+	struct pid *tgid;
+	struct mmu_notifier mn;
+	bool mn_registered;
+	u64 unbound_until;
+
+	struct mutex kick_lock;
+	u32 sq_head;
+	struct list_head spare; /* requests for the next kicks (kick_lock) */
+	unsigned int spares;
+
+	spinlock_t cq_lock ____cacheline_aligned_in_smp;
+	u32 cq_tail;
+	u32 in_flight;
+	bool short_kick;
+	struct eventfd_ctx *event;
+	wait_queue_head_t wait;
+	struct sharq_ctl_stats stats;
+
+	struct list_head active ____cacheline_aligned_in_smp;
+	struct list_head pending;
+	struct list_head ready;
+	unsigned int in_device;
+	unsigned int unfinished;
+	u32 deficit;
+	bool link_wait;
+	bool link_failed;
+	atomic_t ordered;
+	atomic64_t pinned;
+
+	struct sharq_stager
+		*stager; /* kick_lock; made for the first that needs it */
+};
+
+static inline bool sharq_state_dead(enum sharq_queue_state s)
+{
+	return s >= SHARQ_QUEUE_BROKEN;
+}
+
+/* ---- control.c ---- */
+
+int sharq_control_init(void);
+void sharq_control_exit(void);
+/* A queue begins (sets q->id; allocates q->notice), changed, ended (gives its
+ * last figures to the controller if there is one). Process context. */
+int sharq_control_add(struct sharq_queue *q);
+void sharq_control_changed(struct sharq_queue *q);
+void sharq_control_remove(struct sharq_queue *q);
+/* End every queue on a device that goes away. */
+void sharq_control_end_device(struct sharq_device *dev);
+
+/* ---- device.c ---- */
+
+/* A reference, or NULL. sharq_device_next: the lowest id that is at least @id. */
+struct sharq_device *sharq_device_get(u32 id);
+struct sharq_device *sharq_device_next(u32 id);
+void sharq_device_put(struct sharq_device *dev);
+
+/* ---- queue.c ---- */
+
+/* Make a queue as a checked @c says; the reference is the caller's. */
+int sharq_queue_new(const struct sharq_ctl_create *c, kuid_t uid,
+		    struct sharq_queue **q);
+struct sharq_queue *sharq_queue_get(struct sharq_queue *q);
+void sharq_queue_put(struct sharq_queue *q); /* may free: process context */
+/* BIND, in the client's context; fills in @b's answers. */
+int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b);
+/* 0 if a caller may act on the queue now, else the errno that says why not. */
+int sharq_queue_enter(const struct sharq_queue *q);
+int sharq_queue_pause(struct sharq_queue *q);
+int sharq_queue_resume(struct sharq_queue *q);
+/*
+ * End it: @state is one of the dead ones; the first to end it wins. Cancels what
+ * isn't in the device, wakes everybody. Process context; may be called from the
+ * mmu notifier's release and from a completion.
+ */
+void sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
+
+/* ---- file.c ---- */
+
+/* A file for @q, which takes over the caller's reference. Return: fd, or -errno
+ * and the reference is gone. Not installed: for fd_install(). */
+int sharq_file_new(struct sharq_queue *q, struct file **file);
+
+/* ---- uring.c ---- */
+
+int sharq_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+/* A request of the batch was completed, or its kick has ended. */
+void sharq_batch_put(struct sharq_batch *batch);
+
+/* ---- kick.c ---- */
+
+/*
+ * Consume up to @count descriptors; sharq_queue_enter() was passed. @nonblock:
+ * -EAGAIN if it would sleep before the first. @batch: gets a reference for each
+ * one accepted, or NULL. Return: how many, or -errno and then none was consumed.
+ */
+int sharq_kick(struct sharq_queue *q, u32 count, bool nonblock,
+	       struct sharq_batch *batch);
+
+/* ---- memory.c ---- */
+
+/*
+ * sharq_mem_get - make one operand reachable: fills in @buf
+ * @may_copy: a small source may be copied now (nothing before it in the queue's
+ *            order can still write to it)
+ * Return: 0; -EFAULT and *@fault, the first address that can't be reached so;
+ * -EAGAIN: would sleep, and @nonblock; -EBUSY: over pin_bytes for now;
+ * -EDQUOT: over pin_bytes by itself; -ENOMEM; -EINTR: a fatal signal. After an
+ * error nothing is held. Client's context.
+ */
+int sharq_mem_get(struct sharq_queue *q, struct sharq_buf *buf, bool may_copy,
+		  bool nonblock, u64 *fault);
+/* Let go; @written: mark pages that the device may have written dirty. */
+void sharq_mem_put(struct sharq_queue *q, struct sharq_buf *buf, bool written);
+/*
+ * A run of bytes of @buf from @at: kernel address, and how many lie together.
+ */
+void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *run);
+
+/* ---- stager.c ---- */
+
+/* Client's context, kick_lock held: have one. */
+int sharq_stager_need(struct sharq_queue *q);
+/* Copy in (then sharq_sched_staged()), copy out (then sharq_request_complete()).
+ * Any process context, no lock held; always answers. */
+void sharq_stager_in(struct sharq_request *r);
+void sharq_stager_out(struct sharq_request *r);
+/* The client is gone: give up copying; what is queued is answered with RESET.
+ * Doesn't wait. */
+void sharq_stager_kill(struct sharq_queue *q);
+/* After the last request. NULL is fine. */
+void sharq_stager_free(struct sharq_queue *q);
+
+/* ---- request.c ---- */
+
+int sharq_request_init(void);
+void sharq_request_exit(void);
+/* kick_lock held. Holds the queue. NULL: no memory. */
+struct sharq_request *sharq_request_new(struct sharq_queue *q,
+					const struct sharq_desc *desc);
+/* Not accepted after all: kick_lock held. */
+void sharq_request_cancel(struct sharq_request *r);
+/*
+ * Post r->cqe, let go of its memory, its batch, the queue; then
+ * sharq_sched_done(). Process context, no lock held. For requests that were
+ * given to sharq_sched_add().
+ */
+void sharq_request_complete(struct sharq_request *r);
+/*
+ * Post completions of descriptors that never became requests (cq_lock is taken
+ * once for all), and wake who waits. They must have been counted in in_flight.
+ */
+void sharq_post(struct sharq_queue *q, const struct sharq_cqe *cqes,
+		unsigned int n);
+/* A queue's spare requests. */
+void sharq_request_drop_spares(struct sharq_queue *q);
+
+/* ---- sched.c ---- */
+
+/*
+ * Take over a kick's accepted requests, in order (linked by node). Process
+ * context, no lock but kick_lock held.
+ */
+void sharq_sched_add(struct sharq_queue *q, struct list_head *requests);
+/* The stager has copied in; or failed: then r->settled and r->cqe says so. */
+void sharq_sched_staged(struct sharq_request *r);
+/* It was posted with @status: what waited for it may go on. */
+void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status);
+/* The queue is dead: complete as CANCELED all that isn't in the device. */
+void sharq_sched_cancel(struct sharq_queue *q);
+/*
+ * Would a NOP or a refused descriptor that comes now be next, with nothing to
+ * wait for? Then it can be completed at once. kick_lock held, nothing of this
+ * kick left to add.
+ */
+bool sharq_sched_idle_order(const struct sharq_queue *q, u16 flags);
+
+#endif /* SHARQ_H */

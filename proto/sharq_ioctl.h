@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * sharq.ko's files: /dev/sharq, for the controller (sharqd, root), and a
+ * queue's file, for the client that binds it.
+ *
+ * Every struct begins with its size, set by the caller to the sizeof() that it
+ * was built with: a shorter one is taken as if zeros followed, a longer one is
+ * taken if what the kernel doesn't know is zero (else -E2BIG). Of an answer, as
+ * much is written as the caller has room for. Reserved fields and unknown flags
+ * must be zero.
+ *
+ * Errors that every call can give:
+ *   -ENOTTY      no such command on this file
+ *   -EFAULT      @arg can't be read or written
+ *   -E2BIG       the struct is longer than known, and not with zeros
+ *   -EINVAL      too short, or a field is out of its range
+ *   -EPERM       a queue's file: not the address space that bound it (a child
+ *                after fork, another process that was given the file)
+ *   -ENOTCONN    a queue's file: not bound yet
+ *   -ESHUTDOWN   a queue's file: dead (killed, broken, quarantined, its client or
+ *                its device gone)
+ *   -EINTR       a fatal signal came
+ *   -ENOMEM
+ */
+#ifndef SHARQ_IOCTL_H
+#define SHARQ_IOCTL_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#include "sharq_abi.h"
+
+#define SHARQ_CONTROL_PATH "/dev/sharq"
+#define SHARQ_IOC_MAGIC 0xb7
+
+#define SHARQ_NAME_LEN 32
+#define SHARQ_LABEL_LEN 64
+#define SHARQ_COOKIES 4
+
+/* How a queue reaches its device: numbers of sharq.proto's Path. */
+enum sharq_bind_path {
+	SHARQ_BIND_ANY = 0,
+	SHARQ_BIND_DIRECT = 1,
+	SHARQ_BIND_SHADOW = 2,
+};
+
+/* Why a queue has no direct path; sharq_reason_text() has the sentences. */
+enum sharq_reason {
+	SHARQ_REASON_NONE = 0,	   /* it has one, or it wasn't asked for */
+	SHARQ_REASON_DEVICE = 1,   /* the device offers none */
+	SHARQ_REASON_NO_IOMMU = 2, /* no IOMMU that could tell clients apart */
+	SHARQ_REASON_NO_PASID = 3, /* device or IOMMU lacks PASID, ATS or PRI */
+	SHARQ_REASON_NO_SVA =
+		4,	       /* this kernel refuses SVA (on x86 6.1, 6.12) */
+	SHARQ_REASON_BUSY = 5, /* every hardware queue is taken */
+	SHARQ_REASON_REQUESTED = 6, /* shadow was asked for */
+	SHARQ_REASON_COUNT
+};
+
+/* States of a queue. One that is dead (BROKEN and above) stays so. */
+enum sharq_queue_state {
+	SHARQ_QUEUE_UNBOUND = 0,
+	SHARQ_QUEUE_RUNNING = 1,
+	SHARQ_QUEUE_PAUSED = 2,	     /* by the controller */
+	SHARQ_QUEUE_BROKEN = 3,	     /* its client's indices were out of step */
+	SHARQ_QUEUE_QUARANTINED = 4, /* its commands hang the device */
+	SHARQ_QUEUE_CLOSED = 5,	     /* killed by the controller */
+	SHARQ_QUEUE_GONE = 6,	     /* its client or its device is gone */
+	SHARQ_QUEUE_STATE_COUNT
+};
+
+/* ---- /dev/sharq: root (CAP_SYS_ADMIN in the initial namespaces), one opener
+ * at a time (-EBUSY). Closing it disturbs no queue; the next opener finds them
+ * by SHARQ_CTL_QUEUE. poll(): readable when SHARQ_CTL_EVENT has something. ---- */
+
+/*
+ * struct sharq_ctl_info - SHARQ_CTL_INFO
+ * @abi:      out: SHARQ_ABI_VERSION of the module
+ * @devices:  out: how many there are
+ * @queues:   out: how many live
+ * @max_depth: out: of a queue
+ * @version:  out: of the module, text
+ */
+struct sharq_ctl_info {
+	__u32 size;
+	__u32 abi;
+	__u32 devices;
+	__u32 queues;
+	__u32 max_depth;
+	__u32 reserved;
+	char version[SHARQ_NAME_LEN];
+};
+
+/*
+ * struct sharq_ctl_device - SHARQ_CTL_DEVICE: the device with the lowest id
+ * that is at least @id; -ENOENT: none
+ * @id:       in and out; ids begin with 1 and aren't used again
+ * @paths:    out: bit 1 << SHARQ_BIND_DIRECT, 1 << SHARQ_BIND_SHADOW
+ * @reason:   out: enum sharq_reason, why there is no direct path
+ * @ops, @max_transfer: out: as struct sharq_caps
+ * @queues:   out: queues on it
+ * @direct_used, @direct_free: out: hardware queues for direct clients
+ * @name, @provider: out: "soft0", "soft"
+ */
+struct sharq_ctl_device {
+	__u32 size;
+	__u32 id;
+	__u32 paths;
+	__u32 reason;
+	__u32 ops;
+	__u32 max_transfer;
+	__u32 queues;
+	__u32 direct_used;
+	__u32 direct_free;
+	__u32 reserved;
+	char name[SHARQ_NAME_LEN];
+	char provider[SHARQ_NAME_LEN];
+};
+
+/* Limits of struct sharq_ctl_create. */
+#define SHARQ_WEIGHT_MIN 1
+#define SHARQ_WEIGHT_DEFAULT 64
+#define SHARQ_WEIGHT_MAX 256
+#define SHARQ_IN_DEVICE_DEFAULT 8
+
+/*
+ * struct sharq_ctl_create - SHARQ_CTL_CREATE: make a queue
+ * @device:      which; -ENODEV
+ * @ops:         operations allowed, of the device's; 0: all that it has
+ * @depth:       a power of two, SHARQ_MIN_DEPTH to SHARQ_MAX_DEPTH
+ * @sqe_shift, @cqe_shift: SHARQ_SQE_SHIFT, SHARQ_CQE_SHIFT
+ * @weight:      share of the device, SHARQ_WEIGHT_MIN to _MAX; 0: the default
+ * @in_device:   most commands that it may have in the device at once, 0: the
+ *               default
+ * @uid:         whose effective uid may bind it, as the controller sees it
+ * @bind_ms:     how long it may stay unbound, 1 to 600000
+ * @pin_bytes:   most client memory that its commands may hold, pinned or copied,
+ *               0: 64 MiB
+ * @cookie, @label: the controller's own, handed back by SHARQ_CTL_QUEUE
+ *               (and @label, NUL-terminated, shown in fdinfo)
+ * @id:          out: the queue's; never used again
+ * @fd:          out: its file, close-on-exec
+ *
+ * The queue lives until its last file and mapping are gone.
+ */
+struct sharq_ctl_create {
+	__u32 size;
+	__u32 device;
+	__u32 ops;
+	__u32 depth;
+	__u8 sqe_shift;
+	__u8 cqe_shift;
+	__u16 weight;
+	__u32 in_device;
+	__u32 uid;
+	__u32 bind_ms;
+	__aligned_u64 pin_bytes;
+	__aligned_u64 cookie[SHARQ_COOKIES];
+	char label[SHARQ_LABEL_LEN];
+	__aligned_u64 id;
+	__s32 fd;
+	__u32 reserved;
+};
+
+/*
+ * struct sharq_ctl_queue - SHARQ_CTL_QUEUE: the queue with the lowest id that
+ * is at least @id; -ENOENT: none
+ * @pid:    out: who bound it, as the controller sees it; 0: nobody, or unknown
+ * @path:   out: enum sharq_bind_path; 0 until bound
+ * @reason: out: enum sharq_reason
+ * Others: out, as in struct sharq_ctl_create.
+ */
+struct sharq_ctl_queue {
+	__u32 size;
+	__u32 state;
+	__aligned_u64 id;
+	__u32 device;
+	__u32 depth;
+	__u32 ops;
+	__u32 uid;
+	__s32 pid;
+	__u32 path;
+	__u32 reason;
+	__u32 weight;
+	__aligned_u64 cookie[SHARQ_COOKIES];
+	char label[SHARQ_LABEL_LEN];
+};
+
+/* Buckets of a histogram: [0] below 1 us, [i] below 1 us << i, last: beyond. */
+#define SHARQ_HIST_BUCKETS 24
+
+/*
+ * struct sharq_ctl_stats - SHARQ_CTL_STATS of the queue @id; -ENOENT
+ * @commands:  completed, whatever their status
+ * @bytes:     moved or read by commands that were OK or MISMATCH
+ * @by_status: commands by enum sharq_status
+ * @kicks, @short_kicks: and of these, consumed fewer than were asked and there
+ * @in_flight: accepted and not completed
+ * @pinned:    bytes of client memory held now
+ * @copied:    source bytes that were copied at the kick
+ * @staged:    bytes that went through bounce memory
+ * @served:    bytes that the device was asked to do, in slices
+ * @wait_hist: time from acceptance to the device
+ * @device_hist: time from there to the end
+ */
+struct sharq_ctl_stats {
+	__u32 size;
+	__u32 reserved;
+	__aligned_u64 id;
+	__aligned_u64 commands;
+	__aligned_u64 bytes;
+	__aligned_u64 by_status[16];
+	__aligned_u64 kicks;
+	__aligned_u64 short_kicks;
+	__aligned_u64 in_flight;
+	__aligned_u64 pinned;
+	__aligned_u64 copied;
+	__aligned_u64 staged;
+	__aligned_u64 served;
+	__aligned_u64 wait_hist[SHARQ_HIST_BUCKETS];
+	__aligned_u64 device_hist[SHARQ_HIST_BUCKETS];
+};
+
+enum sharq_ctl_action {
+	SHARQ_CTL_PAUSE = 0,  /* consume nothing more */
+	SHARQ_CTL_RESUME = 1, /* -ENOTCONN: not bound */
+	SHARQ_CTL_KILL = 2,   /* cancel what isn't in the device; for good */
+};
+
+/*
+ * struct sharq_ctl_control - SHARQ_CTL_CONTROL of the queue @id
+ * -ENOENT: none; -ESHUTDOWN: dead already. To drain: pause, then wait until
+ * in_flight is 0.
+ */
+struct sharq_ctl_control {
+	__u32 size;
+	__u32 action;
+	__aligned_u64 id;
+};
+
+/*
+ * struct sharq_ctl_event - SHARQ_CTL_EVENT: the next queue that was bound,
+ * changed its state or ended since; -EAGAIN: none
+ * @ended:    out: it is no more; commands, bytes and by_status are its last
+ * Changes of one queue that weren't fetched become one event.
+ */
+struct sharq_ctl_event {
+	__u32 size;
+	__u32 ended;
+	__aligned_u64 id;
+	__u32 state;
+	__u32 uid;
+	__aligned_u64 cookie[SHARQ_COOKIES];
+	__aligned_u64 commands;
+	__aligned_u64 bytes;
+	__aligned_u64 by_status[16];
+};
+
+#define SHARQ_CTL_INFO _IO(SHARQ_IOC_MAGIC, 0x00)
+#define SHARQ_CTL_DEVICE _IO(SHARQ_IOC_MAGIC, 0x01)
+#define SHARQ_CTL_CREATE _IO(SHARQ_IOC_MAGIC, 0x02)
+#define SHARQ_CTL_QUEUE _IO(SHARQ_IOC_MAGIC, 0x03)
+#define SHARQ_CTL_STATS _IO(SHARQ_IOC_MAGIC, 0x04)
+#define SHARQ_CTL_CONTROL _IO(SHARQ_IOC_MAGIC, 0x05)
+#define SHARQ_CTL_EVENT _IO(SHARQ_IOC_MAGIC, 0x06)
+
+/* ---- a queue's file ----
+ *
+ * poll():
+ *   EPOLLIN   completions that the client hasn't taken (cq_tail != cq_head)
+ *   EPOLLOUT  the last kick wasn't short, or what made it short has changed:
+ *             kick (again)
+ *   EPOLLHUP  the queue is dead; EPOLLERR: no answer for this process
+ * mmap(): all of the rings, shared, at BIND's offset. The mapping isn't
+ * inherited by fork, whatever madvise() says, and can't be moved or cut.
+ */
+
+/* sharq_bind.flags, out. SYNC_ONLY: each batch takes a kick (not direct). */
+#define SHARQ_BOUND_SYNC_ONLY (1U << 0)
+
+/*
+ * struct sharq_bind - SHARQ_BIND: tie the queue to the caller's address space
+ * @flags:   in: 0; out: SHARQ_BOUND_*
+ * @path:    in: enum sharq_bind_path wanted (-EOPNOTSUPP, with @reason written,
+ *           if DIRECT can't be had); out: which it is
+ * @reason:  out: enum sharq_reason
+ * @reason_errno: out: what the kernel said when direct was tried, or 0
+ * @depth, @sqe_shift, @cqe_shift, @ops, @max_transfer, @id: out
+ * @sq_offset, @cq_offset: out: of the arrays in the mapping, which begins with
+ *           struct sharq_ring
+ * @map_size, @map_offset: out: for mmap()
+ *
+ * -EPERM: the caller's effective uid isn't the one that was baked in;
+ * -EBUSY: bound already; -ETIMEDOUT: too late.
+ */
+struct sharq_bind {
+	__u32 size;
+	__u32 flags;
+	__u32 path;
+	__u32 reason;
+	__s32 reason_errno;
+	__u32 depth;
+	__u8 sqe_shift;
+	__u8 cqe_shift;
+	__u16 reserved;
+	__u32 ops;
+	__u32 max_transfer;
+	__u32 sq_offset;
+	__u32 cq_offset;
+	__u32 map_size;
+	__aligned_u64 map_offset;
+	__aligned_u64 id;
+};
+
+/*
+ * Kick flags. WAIT (URING_CMD only): completes when the commands that it
+ * consumed have completed. -EOPNOTSUPP where the kernel can't cancel that.
+ */
+#define SHARQ_KICK_WAIT (1U << 0)
+
+/*
+ * struct sharq_kick - SHARQ_KICK: consume up to @count descriptors
+ *
+ * Return: how many were consumed. Fewer than there are is normal: the queue is
+ * paused (0), the CQ or a limit is full, memory is short. EPOLLOUT says when to
+ * go on. Each one consumed gets exactly one completion.
+ */
+struct sharq_kick {
+	__u32 size;
+	__u32 count;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/*
+ * struct sharq_uring_kick - the same as IORING_OP_URING_CMD
+ *
+ * sqe->cmd_op = SHARQ_URING_KICK, sqe->cmd = this. cqe->res = what SHARQ_KICK
+ * returns. A kick that would sleep goes on in io-wq if it has consumed nothing;
+ * else it is short.
+ */
+struct sharq_uring_kick {
+	__u32 count;
+	__u32 flags;
+	__aligned_u64 reserved;
+};
+
+/* struct sharq_eventfd - SHARQ_EVENTFD: signal it with completions; fd -1: none */
+struct sharq_eventfd {
+	__u32 size;
+	__s32 fd;
+};
+
+#define SHARQ_BIND _IO(SHARQ_IOC_MAGIC, 0x40)
+#define SHARQ_KICK _IO(SHARQ_IOC_MAGIC, 0x41)
+#define SHARQ_EVENTFD _IO(SHARQ_IOC_MAGIC, 0x42)
+#define SHARQ_URING_KICK 1
+
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_info) == 56, "info");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_device) == 104, "device");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_create) == 152, "create");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_queue) == 144, "queue");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_stats) == 600, "stats");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_control) == 16, "control");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_event) == 200, "event");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_bind) == 64, "bind");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_kick) == 16, "kick");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_uring_kick) == 16, "uring kick");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_eventfd) == 8, "eventfd");
+
+#endif /* SHARQ_IOCTL_H */
