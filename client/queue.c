@@ -40,9 +40,14 @@ static int check_opts(struct sharq *s, const struct sharq_queue_opts *o)
 			    "version doesn't know",
 			    o->ops & ~SHARQ_OPS_ALL);
 	if (o->path == SHARQ_PATH_INLINE && o->device)
-		return fail(s, -EINVAL,
-			    "device is %u, expected 0 for an inline queue",
+		return fail(s, -ENODEV,
+			    "there is no inline device %u, expected 0",
 			    o->device);
+	if (!s->path && o->path && o->path != SHARQ_PATH_INLINE)
+		return fail(s, -EOPNOTSUPP,
+			    "there is no %s path without a daemon "
+			    "(sharq_connect_none): only inline",
+			    sharq_path_name(o->path));
 	return 0;
 }
 

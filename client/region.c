@@ -29,15 +29,29 @@
 #define BLOCK_ORDER 0x3f
 
 /*
- * @alone: the whole region is one allocation, or idle (@taken false) when the
- *         daemon couldn't be told that it isn't needed any more
+ * What becomes of a region of one allocation.
+ * IDLE:     freed, but the daemon couldn't be told: may be taken again
+ * LEAVING:  the daemon is being told
+ * IN_DOUBT: it was told and didn't answer: it may yet take the region away
+ */
+enum region_use {
+	REGION_IDLE,
+	REGION_TAKEN,
+	REGION_LEAVING,
+	REGION_IN_DOUBT
+};
+
+/*
+ * @alone: the whole region is one allocation
+ * @use:   with @alone (heap_lock)
  * @order: the whole region's
  */
 struct region {
 	uint64_t id;
 	uint8_t *base;
 	size_t size;
-	bool alone, taken;
+	bool alone;
+	enum region_use use;
 	unsigned int order;
 	uint8_t *block;
 	uint32_t *next, *prev;
@@ -207,7 +221,8 @@ static int region_untell(struct sharq *s, uint64_t id)
 	req.region_destroy = &destroy;
 	rc = request(s, &req, 0, NULL, &msg);
 	reply_free(msg);
-	return rc;
+	/* It wasn't sure of an earlier answer, and it was done. */
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static int region_map(struct sharq *s, struct region *r)
@@ -298,10 +313,10 @@ static void *take(struct sharq *s, size_t size)
 			continue;
 		if (!r->alone && size <= MAX_SHARED_ALLOC) {
 			p = block_take(r, order);
-		} else if (r->alone && !r->taken && size <= r->size &&
-			   size + PAGE > r->size / 2) {
+		} else if (r->alone && r->use == REGION_IDLE &&
+			   size <= r->size && size + PAGE > r->size / 2) {
 			/* Not a large one for a small piece. */
-			r->taken = true;
+			r->use = REGION_TAKEN;
 			p = r->base;
 		}
 	}
@@ -349,6 +364,50 @@ static int grow_by(struct sharq *s, size_t size, struct region **r)
 	return rc;
 }
 
+/*
+ * An allocation of its own goes back to the daemon. While the daemon is asked
+ * the region is LEAVING, so that nobody else has it; unmapped only after the
+ * map's word is gone, so that nothing new at that address is taken for it.
+ */
+static void give_back(struct sharq *s, struct region *r, unsigned int at,
+		      enum region_use before)
+{
+	int rc = region_untell(s, r->id);
+
+	pthread_mutex_lock(&s->heap_lock);
+	if (!rc) {
+		atomic_store_explicit(&s->map[at], 0, memory_order_relaxed);
+		s->regions[at] = NULL;
+	} else if (rc == -ENOTCONN && before == REGION_TAKEN) {
+		r->use = REGION_IDLE;
+	} else {
+		r->use = REGION_IN_DOUBT;
+	}
+	pthread_mutex_unlock(&s->heap_lock);
+	if (!rc)
+		region_free(r, true);
+}
+
+/* Ask again for those that are in doubt. */
+static void settle_doubts(struct sharq *s)
+{
+	unsigned int n = atomic_load(&s->map_used);
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct region *r;
+
+		pthread_mutex_lock(&s->heap_lock);
+		r = s->regions[i];
+		if (r && r->use == REGION_IN_DOUBT)
+			r->use = REGION_LEAVING;
+		else
+			r = NULL;
+		pthread_mutex_unlock(&s->heap_lock);
+		if (r)
+			give_back(s, r, i, REGION_IN_DOUBT);
+	}
+}
+
 /* Memory from a new region. grow_lock held. */
 static void *grow_take(struct sharq *s, size_t size)
 {
@@ -356,6 +415,7 @@ static void *grow_take(struct sharq *s, size_t size)
 	void *p = NULL;
 	int rc;
 
+	settle_doubts(s);
 	if (grow_by(s, size, &r))
 		return NULL;
 	pthread_mutex_lock(&s->heap_lock);
@@ -409,27 +469,6 @@ static struct region *find(struct sharq *s, const uint8_t *p, unsigned int *at)
 	return NULL;
 }
 
-/*
- * An allocation of its own goes back to the daemon. While the daemon is asked
- * the region is @taken, so that nobody else has it; unmapped only after the
- * map's word is gone, so that nothing new at that address is taken for it.
- */
-static void give_back(struct sharq *s, struct region *r, unsigned int at)
-{
-	int rc = region_untell(s, r->id);
-
-	pthread_mutex_lock(&s->heap_lock);
-	if (rc) {
-		r->taken = false;
-	} else {
-		atomic_store_explicit(&s->map[at], 0, memory_order_relaxed);
-		s->regions[at] = NULL;
-	}
-	pthread_mutex_unlock(&s->heap_lock);
-	if (!rc)
-		region_free(r, true);
-}
-
 void heap_free(struct sharq *s, void *p)
 {
 	struct region *r;
@@ -440,7 +479,9 @@ void heap_free(struct sharq *s, void *p)
 	pthread_mutex_lock(&s->heap_lock);
 	r = find(s, p, &at);
 	if (r && r->alone) {
-		alone = r->taken && p == r->base;
+		alone = r->use == REGION_TAKEN && p == r->base;
+		if (alone)
+			r->use = REGION_LEAVING;
 	} else if (r) {
 		unit = (uint32_t)(((uint8_t *)p - r->base) >> UNIT_SHIFT);
 		/* What was never given, or is freed already, is left alone. */
@@ -449,7 +490,7 @@ void heap_free(struct sharq *s, void *p)
 	}
 	pthread_mutex_unlock(&s->heap_lock);
 	if (alone)
-		give_back(s, r, at);
+		give_back(s, r, at, REGION_TAKEN);
 }
 
 void *sharq_alloc(struct sharq *s, size_t size)

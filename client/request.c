@@ -74,8 +74,25 @@ static int send_request(struct sharq *s, const Sharq__Pb__Request *req,
 }
 
 /*
+ * Memory that comes after we gave up asking for it goes back. The answer to
+ * that will be passed over: its id is as old.
+ */
+static int decline(struct sharq *s, const Sharq__Pb__Reply *late,
+		   int64_t deadline)
+{
+	Sharq__Pb__RegionDestroy destroy = SHARQ__PB__REGION_DESTROY__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+
+	destroy.region = late->region_created->region;
+	req.id = late->id;
+	req.body_case = SHARQ__PB__REQUEST__BODY_REGION_DESTROY;
+	req.region_destroy = &destroy;
+	return send_request(s, &req, deadline);
+}
+
+/*
  * The reply to request @id. Events and replies to requests that were given up
- * are passed over; their descriptors are closed.
+ * are passed over; their descriptors are closed, which ends a queue.
  */
 static int receive_reply(struct sharq *s, uint64_t id, int64_t deadline,
 			 Sharq__Pb__ServerMessage **out)
@@ -108,6 +125,9 @@ static int receive_reply(struct sharq *s, uint64_t id, int64_t deadline,
 			return 0;
 		}
 		sharq_frame_close_fds(s->frame);
+		if (rc == 1 && msg->reply->body_case ==
+				       SHARQ__PB__REPLY__BODY_REGION_CREATED)
+			rc = decline(s, msg->reply, deadline);
 		reply_free(msg);
 		if (rc < 0)
 			return rc;
@@ -234,10 +254,12 @@ static int reconnect(struct sharq *s)
 
 static int explain(struct sharq *s, int rc)
 {
+	/* Unlike -ENOTCONN: it may have done what we asked for. */
 	if (is_gone(rc))
-		return fail(s, -ENOTCONN,
-			    "sharqd went away (socket %s); open queues go on "
-			    "working; try again when it is back",
+		return fail(s, -ECONNRESET,
+			    "sharqd (socket %s) went away before it answered; "
+			    "open queues go on working; try again when it is "
+			    "back",
 			    s->path);
 	if (rc == -ETIMEDOUT)
 		return fail(s, rc,

@@ -149,8 +149,9 @@ struct sharq_queue_opts {
  * @opts: NULL: all zero
  *
  * Return: 0; -EINVAL (an option is wrong: sharq_error() names it), -EDQUOT (a
- * limit of the user's), -ENODEV (no device has the operations), -EOPNOTSUPP
- * (no such path here), -EBUSY, -ENOTCONN (the daemon is away), -EPERM (after
+ * limit of the user's), -ENODEV (no such device, or none has the operations),
+ * -EOPNOTSUPP (no such path here), -EBUSY, -ENOTCONN (the daemon is away),
+ * -ECONNRESET (it went away before it answered), -ETIMEDOUT, -EPERM (after
  * fork), -ENOMEM.
  */
 int sharq_queue_open(struct sharq *s, const struct sharq_queue_opts *opts,

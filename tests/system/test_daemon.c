@@ -2,6 +2,7 @@
 /* The daemon's own life: killed, replaced, told to stop, told to reload. */
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 
 #include "daemon.h"
@@ -187,6 +188,61 @@ static void p5_client_gone_without_daemon(void)
 	EVENTUALLY(peer_stats(&p).clients == 2, 5000);
 	sharq_queue_close(q);
 	sharq_disconnect(s);
+	daemon_stop(&d);
+}
+
+#define LATE_SIZE (32U << 20)
+
+static void *alloc_main(void *s)
+{
+	return sharq_alloc(s, LATE_SIZE);
+}
+
+/*
+ * A daemon that stands still for longer than a request waits: memory that comes
+ * too late goes back, and what it takes away late isn't used any more.
+ */
+static void late_answers_leak_nothing(void)
+{
+	struct sharq *frees, *allocs;
+	unsigned char *mem, *more;
+	struct sharq_queue *q;
+	unsigned int status;
+	pthread_t thread;
+	struct daemon d;
+	struct peer p;
+	void *none;
+
+	daemon_start(&d, "[limits]\narena-per-user = 64M\n");
+	peer_open(&p, d.socket);
+	frees = must_connect(d.socket);
+	allocs = must_connect(d.socket);
+	q = must_open(frees, 8);
+	mem = must_alloc(frees, LATE_SIZE);
+	kill(d.pid, SIGSTOP);
+	CHECK_EQ(pthread_create(&thread, NULL, alloc_main, allocs), 0);
+	sharq_free(frees, mem);
+	CHECK_EQ(pthread_join(thread, &none), 0);
+	CHECK(!none, "memory from a daemon that stands still");
+	kill(d.pid, SIGCONT);
+
+	/* The late answer is found when the next is awaited. */
+	EVENTUALLY(sharq_devices(allocs, NULL, 0) > 0 &&
+			   peer_stats(&p).arena_bytes == 0,
+		   5000);
+	mem = must_alloc(frees, LATE_SIZE);
+	more = must_alloc(allocs, LATE_SIZE);
+	rnd_fill(mem, LATE_SIZE / 2, 6);
+	CHECK_EQ(
+		sharq_copy(q, mem + LATE_SIZE / 2, mem, LATE_SIZE / 2, &status),
+		0);
+	CHECK_EQ(status, SHARQ_OK);
+	sharq_free(frees, mem);
+	sharq_free(allocs, more);
+	EVENTUALLY(peer_stats(&p).arena_bytes == 0, 5000);
+	sharq_queue_close(q);
+	sharq_disconnect(frees);
+	sharq_disconnect(allocs);
 	daemon_stop(&d);
 }
 
@@ -422,6 +478,7 @@ int main(int argc, char **argv)
 		  p14_daemon_killed_and_replaced, 60 },
 		{ "p5_client_gone_without_daemon",
 		  p5_client_gone_without_daemon, 60 },
+		{ "late_answers_leak_nothing", late_answers_leak_nothing, 60 },
 		{ "p14_sigterm_drains", p14_sigterm_drains, 30 },
 		{ "sigterm_stops_within_bound", sigterm_stops_within_bound,
 		  30 },
