@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "failnth.h"
+#include "sharq_ioctl.h"
+
+#define ORDINARY_USER 1000
+#define TEXT_SIZE 65536
+#define PATH_SIZE 256
+
+enum what {
+	ASK_CTL,
+	ASK_CREATE,
+	ASK_OPEN,
+	ASK_LET_GO,
+	ASK_TAKE,
+	ASK_DIE,
+	ASK_STOP,
+	ASK_UNLOAD,
+	ASK_LOAD,
+	ASK_WRITE,
+	ASK_READ,
+	ASK_WRITE_READ,
+	ASK_MKDIR,
+	ASK_MOUNT_FUSE,
+	ASK_UMOUNT,
+};
+
+/*
+ * Both ways; an answer has the result and what the ioctl or the file said.
+ * @nth: in: see broker_create_nth(); out: whether it was not reached
+ */
+struct message {
+	unsigned int what;
+	int result;
+	unsigned int nth;
+	unsigned long cmd;
+	char path[PATH_SIZE];
+	size_t size;
+	char data[TEXT_SIZE];
+};
+
+static struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+/* ---- the root half ---- */
+
+static int control = -1;
+
+static int take(void)
+{
+	if (control < 0)
+		control = open(SHARQ_CONTROL_PATH, O_RDWR | O_CLOEXEC);
+	return control < 0 ? -errno : 0;
+}
+
+static int let_go(void)
+{
+	close(control);
+	control = -1;
+	return 0;
+}
+
+static int control_ioctl(struct message *m)
+{
+	int r;
+
+	if (m->nth)
+		fail_nth_begin(m->nth);
+	r = ioctl(control, m->cmd, m->data) ? -errno : 0;
+	if (m->nth)
+		m->nth = !fail_nth_end();
+	return r;
+}
+
+static int create(struct message *m, int *fd)
+{
+	struct sharq_ctl_create *c = (void *)m->data;
+	int r = control_ioctl(m);
+
+	if (!r) {
+		*fd = c->fd;
+		c->fd = -1;
+	}
+	return r;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return (int)n;
+}
+
+static int read_all(int fd, struct message *m)
+{
+	ssize_t n;
+
+	m->size = 0;
+	while ((n = read(fd, m->data + m->size, TEXT_SIZE - 1 - m->size)) > 0)
+		m->size += (size_t)n;
+	m->data[m->size] = 0;
+	return n < 0 ? -errno : (int)m->size;
+}
+
+static int read_file(struct message *m)
+{
+	int fd = open(m->path, O_RDONLY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = read_all(fd, m);
+	close(fd);
+	return r;
+}
+
+static int write_read_file(struct message *m)
+{
+	int fd = open(m->path, O_RDWR | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = write(fd, m->data, strlen(m->data)) < 0 ? -errno : read_all(fd, m);
+	close(fd);
+	return r;
+}
+
+static int try_open(void)
+{
+	int fd = open(SHARQ_CONTROL_PATH, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int load(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+static int make_directory(const char *path)
+{
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return -errno;
+	return chown(path, ORDINARY_USER, ORDINARY_USER) ? -errno : 0;
+}
+
+static int mount_fuse(const char *path, int *channel)
+{
+	char options[128];
+	int fd, r;
+
+	r = make_directory(path);
+	if (r)
+		return r;
+	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", fd,
+		 ORDINARY_USER, ORDINARY_USER);
+	if (mount("sharq-test", path, "fuse", MS_NOSUID | MS_NODEV, options)) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	*channel = fd;
+	return 0;
+}
+
+static int serve(struct message *m, int *fd)
+{
+	switch ((enum what)m->what) {
+	case ASK_CTL:
+		return control_ioctl(m);
+	case ASK_CREATE:
+		return create(m, fd);
+	case ASK_OPEN:
+		return try_open();
+	case ASK_LET_GO:
+		return let_go();
+	case ASK_TAKE:
+		return take();
+	case ASK_DIE:
+		raise(SIGKILL);
+		return -EIO;
+	case ASK_STOP:
+		exit(0);
+	case ASK_UNLOAD:
+		return syscall(SYS_delete_module, m->path, O_NONBLOCK) ? -errno
+								       : 0;
+	case ASK_LOAD:
+		return load(m->path);
+	case ASK_WRITE:
+		return write_file(m->path, m->data);
+	case ASK_READ:
+		return read_file(m);
+	case ASK_WRITE_READ:
+		return write_read_file(m);
+	case ASK_MKDIR:
+		return make_directory(m->path);
+	case ASK_MOUNT_FUSE:
+		return mount_fuse(m->path, fd);
+	case ASK_UMOUNT:
+		return umount2(m->path, MNT_DETACH) ? -errno : 0;
+	}
+	return -EINVAL;
+}
+
+/* One message, with at most one descriptor beside it. */
+static int send_message(int sock, const struct message *m, int fd)
+{
+	char room[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { .iov_base = (void *)m, .iov_len = sizeof(*m) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+
+	if (fd >= 0) {
+		h.msg_control = room;
+		h.msg_controllen = sizeof(room);
+		c = CMSG_FIRSTHDR(&h);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &h, MSG_NOSIGNAL) == sizeof(*m) ? 0 : -EPIPE;
+}
+
+static int receive_message(int sock, struct message *m, int *fd)
+{
+	char room[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { .iov_base = m, .iov_len = sizeof(*m) };
+	struct msghdr h = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = room,
+			    .msg_controllen = sizeof(room) };
+	struct cmsghdr *c;
+
+	if (recvmsg(sock, &h, MSG_CMSG_CLOEXEC) != sizeof(*m))
+		return -EPIPE;
+	c = CMSG_FIRSTHDR(&h);
+	if (c)
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return 0;
+}
+
+static void answer(int sock, struct message *m)
+{
+	int fd = -1;
+
+	if (!receive_message(sock, m, &fd)) {
+		m->result = serve(m, &fd);
+		send_message(sock, m, fd);
+	}
+	if (fd >= 0)
+		close(fd);
+	close(sock);
+}
+
+static void controller(int listener)
+{
+	static struct message m;
+	int r = take();
+
+	if (r) {
+		fprintf(stderr, "%s: %s\n", SHARQ_CONTROL_PATH, strerror(-r));
+		exit(1);
+	}
+	for (;;)
+		answer(accept4(listener, NULL, NULL, SOCK_CLOEXEC), &m);
+}
+
+/* A controller that was killed is followed by the next. */
+static void supervise(int listener)
+{
+	int status;
+	pid_t pid;
+
+	do {
+		pid = fork();
+		if (!pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			controller(listener);
+		}
+		while (waitpid(pid, &status, 0) < 0)
+			if (errno != EINTR)
+				exit(1);
+	} while (WIFSIGNALED(status));
+	exit(WEXITSTATUS(status));
+}
+
+void broker_start(void)
+{
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int room = 2 * sizeof(struct message);
+	pid_t parent = getpid();
+
+	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
+		 "sharq-broker-%d", parent);
+	if (listener < 0 ||
+	    setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) ||
+	    bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(listener, 64)) {
+		perror("broker");
+		exit(1);
+	}
+	switch (fork()) {
+	case -1:
+		perror("broker");
+		exit(1);
+	case 0:
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		supervise(listener);
+	}
+	close(listener);
+}
+
+/* ---- the ordinary half ---- */
+
+static int ask(struct message *m, int *fd)
+{
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), r;
+	int room = 2 * sizeof(*m);
+
+	if (sock < 0)
+		return -errno;
+	if (setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) ||
+	    connect(sock, (struct sockaddr *)&address, sizeof(address))) {
+		r = -errno;
+	} else {
+		r = send_message(sock, m, -1);
+		if (!r)
+			r = receive_message(sock, m, fd);
+		if (!r)
+			r = m->result;
+	}
+	close(sock);
+	return r;
+}
+
+/* Each process of a test is single-threaded when it asks, or asks alone. */
+static struct message scratch;
+
+static struct message *question(enum what what, const char *path)
+{
+	scratch.what = what;
+	scratch.nth = 0;
+	snprintf(scratch.path, sizeof(scratch.path), "%s", path ? path : "");
+	return &scratch;
+}
+
+static int ask_path(enum what what, const char *path)
+{
+	return ask(question(what, path), NULL);
+}
+
+static int ask_control(enum what what, unsigned long cmd, void *arg,
+		       unsigned int *nth, int *fd)
+{
+	struct message *m = question(what, NULL);
+	unsigned int size;
+	int r;
+
+	memcpy(&size, arg, sizeof(size));
+	memcpy(m->data, arg, size);
+	m->cmd = cmd;
+	m->nth = nth ? *nth : 0;
+	r = ask(m, fd);
+	memcpy(arg, m->data, size);
+	if (nth)
+		*nth = m->nth;
+	return r;
+}
+
+int broker_ctl(unsigned long cmd, void *arg)
+{
+	return ask_control(ASK_CTL, cmd, arg, NULL, NULL);
+}
+
+int broker_create(struct sharq_ctl_create *arg)
+{
+	int fd = -1, r;
+
+	r = ask_control(ASK_CREATE, SHARQ_CTL_CREATE, arg, NULL, &fd);
+	return r ? r : fd;
+}
+
+int broker_create_nth(struct sharq_ctl_create *arg, unsigned int nth, int *done)
+{
+	int fd = -1, r;
+
+	r = ask_control(ASK_CREATE, SHARQ_CTL_CREATE, arg, &nth, &fd);
+	*done = (int)nth;
+	return r ? r : fd;
+}
+
+int broker_try_open(void)
+{
+	return ask_path(ASK_OPEN, NULL);
+}
+
+int broker_let_go(void)
+{
+	return ask_path(ASK_LET_GO, NULL);
+}
+
+int broker_take(void)
+{
+	return ask_path(ASK_TAKE, NULL);
+}
+
+int broker_die(void)
+{
+	/* Instead of an answer the connection ends. */
+	return ask_path(ASK_DIE, NULL) == -EPIPE ? 0 : -EIO;
+}
+
+void broker_stop(void)
+{
+	ask_path(ASK_STOP, NULL);
+}
+
+int broker_unload(const char *module)
+{
+	return ask_path(ASK_UNLOAD, module);
+}
+
+int broker_load(const char *module)
+{
+	return ask_path(ASK_LOAD, module);
+}
+
+int broker_write(const char *path, const char *text)
+{
+	struct message *m = question(ASK_WRITE, path);
+
+	snprintf(m->data, sizeof(m->data), "%s", text);
+	return ask(m, NULL);
+}
+
+static int ask_file(struct message *m, char *text, size_t size)
+{
+	int r = ask(m, NULL);
+
+	snprintf(text, size, "%s", r < 0 ? "" : m->data);
+	return r;
+}
+
+int broker_read(const char *path, char *text, size_t size)
+{
+	return ask_file(question(ASK_READ, path), text, size);
+}
+
+int broker_ask(const char *path, char *text, size_t size)
+{
+	struct message *m = question(ASK_WRITE_READ, path);
+
+	snprintf(m->data, sizeof(m->data), "%s", text);
+	return ask_file(m, text, size);
+}
+
+int broker_mkdir(const char *path)
+{
+	return ask_path(ASK_MKDIR, path);
+}
+
+int broker_mount_fuse(const char *path)
+{
+	int fd = -1, r = ask(question(ASK_MOUNT_FUSE, path), &fd);
+
+	return r ? r : fd;
+}
+
+int broker_umount(const char *path)
+{
+	return ask_path(ASK_UMOUNT, path);
+}
