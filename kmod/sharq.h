@@ -23,20 +23,21 @@
  * completion and sharq_sched_done() lets go what waited for it.
  *
  * Locks, outermost first:
- *   control.lock (mutex)  the controller, its events
- *   q->bind_lock (mutex)  binding, mapping; taken with and without mmap_lock
- *                         held, so no user memory is touched under it
+ *   q->bind_lock (mutex)  binding; mmap_lock is taken under it, to register the
+ *                         notifier, so mmap() can't take it
  *   q->kick_lock (mutex)  consuming; user memory is touched under it
  *   mmap_lock             of the client
  *   dev->lock (spinlock)  scheduling: see struct sharq_device
- *   q->cq_lock (spinlock) the CQ
+ *   q->cq_lock (spinlock) the CQ, the state
+ *   events.lock (spinlock, control.c) what the controller hasn't fetched
  * bind_lock and kick_lock are never held together. All spinlocks are taken from
  * process context only.
  *
  * Lifetimes: a queue is held by its file (one reference), by each request and
- * by its stager while that runs. The file's release ends it (GONE); the last put frees
- * it. A queue holds its device, its creator's cred is not needed, its client's
- * mm is held by mmgrab() only: mm_users never longer than one access.
+ * by its stager while that runs. The file's release ends it (GONE); the last put
+ * has it freed by a work item, as that waits for the mmu notifier, which may be
+ * what did the last put. A queue holds its device; its client's mm is held by
+ * mmgrab() only: mm_users never longer than one access.
  */
 #ifndef SHARQ_H
 #define SHARQ_H
@@ -53,6 +54,7 @@
 #include <linux/types.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "check.h"
 #include "ring.h"
@@ -73,11 +75,15 @@ struct io_uring_cmd;
 
 /*
  * struct sharq_batch - a kick that waits for what it consumed (KICK_WAIT)
- * @refs: one for the kick while it consumes, one for each request
+ * @refs: one for the kick while it consumes, one for each request; the last put
+ *        completes @cmd
+ * @life: one for @refs, one for the URING_CMD, which may be canceled any time
+ *        until it is answered; the last put frees
  * @cmd:  taken out, under @lock, by whoever completes it
  */
 struct sharq_batch {
 	struct kref refs;
+	struct kref life;
 	spinlock_t lock;
 	struct io_uring_cmd *cmd;
 	int consumed;
@@ -146,13 +152,16 @@ struct sharq_request {
  * @state:     enum sharq_queue_state; written under @cq_lock, read anywhere
  * @mm:        whose it is, once bound (mmgrab); set once, before RUNNING
  * @tgid:      who bound it
+ * @bound:     attached to the device, and @mn registered with @mm: to be undone
  * @unbound_until: jiffies64 until which BIND is accepted
  *
  * kick_lock: @sq_head
  * cq_lock:   @cq_tail, @in_flight, @short_kick, @event, @stats' completion part
  *   @in_flight: accepted and not posted; in_flight + (cq_tail - cq_head) is
  *               never over depth
- *   @short_kick: EPOLLOUT is withheld until something changes
+ *   @short_kick: the last kick was short for a reason that a completion ends (a
+ *             limit): EPOLLOUT is withheld until the next one. Not for a full CQ
+ *             or a pause: poll sees these itself
  * dev->lock: @active to @link_failed
  *   @pending: accepted, in order, not yet allowed to start
  *   @ready:   may go to the device; a request between two slices is at the end
@@ -178,8 +187,8 @@ struct sharq_queue {
 	char label[SHARQ_LABEL_LEN];
 
 	struct kref refs;
-	struct list_head node; /* control.lock: all queues by id */
-	struct sharq_notice *notice;
+	struct work_struct free_work;
+	struct sharq_notice *notice; /* control.c's */
 
 	struct sharq_ring *rings;
 	struct sharq_desc *sq;
@@ -193,7 +202,7 @@ struct sharq_queue {
 	struct mm_struct *mm;
 	struct pid *tgid;
 	struct mmu_notifier mn;
-	bool mn_registered;
+	bool bound; /* bind_lock */
 	u64 unbound_until;
 
 	struct mutex kick_lock;
@@ -229,12 +238,19 @@ static inline bool sharq_state_dead(enum sharq_queue_state s)
 	return s >= SHARQ_QUEUE_BROKEN;
 }
 
+/* Which of struct sharq_ctl_stats' buckets. */
+static inline unsigned int sharq_hist_bucket(u64 ns)
+{
+	return min(fls64(ns / NSEC_PER_USEC), SHARQ_HIST_BUCKETS - 1);
+}
+
 /* ---- control.c ---- */
 
 int sharq_control_init(void);
 void sharq_control_exit(void);
 /* A queue begins (sets q->id; allocates q->notice), changed, ended (gives its
- * last figures to the controller if there is one). Process context. */
+ * last figures to the controller if there is one). Changed: no lock inside
+ * cq_lock held; the others may sleep. */
 int sharq_control_add(struct sharq_queue *q);
 void sharq_control_changed(struct sharq_queue *q);
 void sharq_control_remove(struct sharq_queue *q);
@@ -243,28 +259,38 @@ void sharq_control_end_device(struct sharq_device *dev);
 
 /* ---- device.c ---- */
 
-/* A reference, or NULL. sharq_device_next: the lowest id that is at least @id. */
+/* The device @id, or the one with the lowest id that is at least @id: a
+ * reference, or NULL. */
 struct sharq_device *sharq_device_get(u32 id);
 struct sharq_device *sharq_device_next(u32 id);
 void sharq_device_put(struct sharq_device *dev);
+unsigned int sharq_device_count(void);
 
 /* ---- queue.c ---- */
 
+int sharq_queue_init(void);
+/* Waits for the last queue to be freed; nothing may hold one any more. */
+void sharq_queue_exit(void);
 /* Make a queue as a checked @c says; the reference is the caller's. */
 int sharq_queue_new(const struct sharq_ctl_create *c, kuid_t uid,
 		    struct sharq_queue **q);
 struct sharq_queue *sharq_queue_get(struct sharq_queue *q);
-void sharq_queue_put(struct sharq_queue *q); /* may free: process context */
+void sharq_queue_put(
+	struct sharq_queue *q); /* any context that may not sleep, too */
 /* BIND, in the client's context; fills in @b's answers. */
 int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b);
 /* 0 if a caller may act on the queue now, else the errno that says why not. */
 int sharq_queue_enter(const struct sharq_queue *q);
 int sharq_queue_pause(struct sharq_queue *q);
 int sharq_queue_resume(struct sharq_queue *q);
+/* Its figures now; all of @stats but size. */
+void sharq_queue_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats);
 /*
  * End it: @state is one of the dead ones; the first to end it wins. Cancels what
- * isn't in the device, wakes everybody. Process context; may be called from the
- * mmu notifier's release and from a completion.
+ * isn't in the device (not for BROKEN: what was accepted completes), wakes
+ * everybody. Process context, kick_lock may be held; may be called from the mmu
+ * notifier's release and from a completion. Who accepts or adds requests looks at
+ * the state under cq_lock or dev->lock, so nothing slips by behind the cancelling.
  */
 void sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
 

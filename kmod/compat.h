@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * All that differs between the kernels that this builds for. SHARQ_HAS_*: found
+ * in the kernel's headers by Kbuild.
+ */
+#ifndef SHARQ_COMPAT_H
+#define SHARQ_COMPAT_H
+
+#include <linux/eventfd.h>
+#include <linux/mm.h>
+#if __has_include(<linux/io_uring/cmd.h>)
+#include <linux/io_uring/cmd.h>
+#else
+#include <linux/io_uring.h>
+#endif
+
+#ifdef SHARQ_HAS_VM_FLAGS_MOD
+#define compat_vm_flags_mod vm_flags_mod
+#else
+static inline void compat_vm_flags_mod(struct vm_area_struct *vma,
+				       unsigned long set, unsigned long clear)
+{
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+}
+#endif
+
+static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#ifdef SHARQ_HAS_EVENTFD_COUNT
+	eventfd_signal(ctx, 1);
+#else
+	eventfd_signal(ctx);
+#endif
+}
+
+/* Call with mmap_lock held, as pin_user_pages() wants it. */
+static inline long compat_pin_user_pages(unsigned long start, unsigned long n,
+					 unsigned int flags,
+					 struct page **pages)
+{
+#ifdef SHARQ_HAS_GUP_VMAS
+	return pin_user_pages(start, n, flags, pages, NULL);
+#else
+	return pin_user_pages(start, n, flags, pages);
+#endif
+}
+
+/* The 16 bytes of a URING_CMD; they may lie in memory shared with the client. */
+static inline const void *compat_uring_payload(const struct io_uring_cmd *cmd)
+{
+#if __has_include(<linux/io_uring/cmd.h>)
+	return cmd->sqe->cmd;
+#else
+	return cmd->cmd;
+#endif
+}
+
+/*
+ * Where a command that waits can be canceled, it may wait. Its answer goes by
+ * task work: COMPAT_URING_ANSWER() makes a callback for
+ * io_uring_cmd_complete_in_task() of an @answer(cmd, issue_flags).
+ */
+#ifdef IORING_URING_CMD_CANCELABLE
+#define COMPAT_URING_CANCEL 1
+#endif
+
+#ifdef IO_URING_CMD_TASK_WORK_ISSUE_FLAGS
+#define COMPAT_URING_ANSWER(name, answer)                                      \
+	static void name(struct io_tw_req req, io_tw_token_t tw)               \
+	{                                                                      \
+		answer(io_uring_cmd_from_tw(req),                              \
+		       IO_URING_CMD_TASK_WORK_ISSUE_FLAGS);                    \
+	}
+#define compat_uring_done(cmd, ret, issue_flags)                               \
+	io_uring_cmd_done(cmd, ret, issue_flags)
+#else
+#define COMPAT_URING_ANSWER(name, answer)                                      \
+	static void name(struct io_uring_cmd *cmd, unsigned int issue_flags)   \
+	{                                                                      \
+		answer(cmd, issue_flags);                                      \
+	}
+#define compat_uring_done(cmd, ret, issue_flags)                               \
+	io_uring_cmd_done(cmd, ret, 0, issue_flags)
+#endif
+
+#endif /* SHARQ_COMPAT_H */
