@@ -53,4 +53,20 @@ static inline struct sharq_ring_layout sharq_ring_layout(__u32 depth)
 	return l;
 }
 
+/* Arrays that lie in the mapping, apart from each other and from the indices? */
+static inline int sharq_layout_valid(__u32 depth, __u32 sq_offset,
+				     __u32 cq_offset, __u32 size)
+{
+	__u32 sq = depth << SHARQ_SQE_SHIFT, cq = depth << SHARQ_CQE_SHIFT;
+
+	return sharq_depth_valid(depth) &&
+	       !((sq_offset | cq_offset) & (SHARQ_CACHE_LINE - 1)) &&
+	       sq_offset >= sizeof(struct sharq_ring) &&
+	       cq_offset >= sizeof(struct sharq_ring) && sq_offset <= size &&
+	       sq <= size - sq_offset && cq_offset <= size &&
+	       cq <= size - cq_offset &&
+	       (sq_offset < cq_offset ? sq <= cq_offset - sq_offset
+				      : cq <= sq_offset - cq_offset);
+}
+
 #endif /* SHARQ_RING_H */

@@ -88,6 +88,40 @@ START_TEST(layout)
 }
 END_TEST
 
+/* Against what the kernel says of a queue's mapping: each bound, one beyond. */
+START_TEST(layout_valid)
+{
+	for (__u32 depth = 2; depth <= 4096; depth *= 2) {
+		__u32 sq = 384, cq = 384 + depth * 64, size = cq + depth * 32;
+		__u32 far = size + 64;
+
+		ck_assert(sharq_layout_valid(depth, sq, cq, size));
+		/* The other way round, and with gaps. */
+		ck_assert(
+			sharq_layout_valid(depth, 384 + depth * 32, 384, size));
+		ck_assert(
+			sharq_layout_valid(depth, sq + 64, cq + 128, far + 64));
+		ck_assert(!sharq_layout_valid(depth, sq, cq, size - 1));
+		ck_assert(!sharq_layout_valid(depth, 384 + depth * 32, 384,
+					      size - 1));
+		ck_assert(!sharq_layout_valid(depth, sq - 64, cq, size));
+		ck_assert(!sharq_layout_valid(depth, cq, sq - 64,
+					      far + depth * 64));
+		ck_assert(!sharq_layout_valid(depth, sq + 64, cq, far));
+		ck_assert(!sharq_layout_valid(depth, cq, cq, 2 * size));
+		ck_assert(!sharq_layout_valid(depth, sq + depth * 32 - 64, sq,
+					      far + depth * 64));
+		ck_assert(!sharq_layout_valid(depth, sq, cq + 8, far));
+		ck_assert(!sharq_layout_valid(depth, sq + 4, cq + 64, far));
+		ck_assert(!sharq_layout_valid(depth, sq, 0xffffffc0, far));
+		ck_assert(!sharq_layout_valid(depth, 0xffffffc0, sq, far));
+		ck_assert(!sharq_layout_valid(depth, sq, cq, 0));
+		ck_assert(!sharq_layout_valid(depth + 1, sq, cq + 128,
+					      far + 1024));
+	}
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *s = suite_create("ring");
@@ -97,5 +131,6 @@ Suite *unit_suite(void)
 	UNIT_ADD(s, out_of_step);
 	UNIT_ADD(s, slots_in_turn);
 	UNIT_ADD(s, layout);
+	UNIT_ADD(s, layout_valid);
 	return s;
 }

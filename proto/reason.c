@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#include "reason.h"
+
+#include "sharq_ioctl.h"
+
+static const char *const texts[SHARQ_REASON_COUNT] = {
+	[SHARQ_REASON_NONE] = "",
+	[SHARQ_REASON_DEVICE] = "the device offers no direct path",
+	[SHARQ_REASON_NO_IOMMU] =
+		"no IOMMU stands between the device and memory, so it can't "
+		"tell clients apart",
+	[SHARQ_REASON_NO_PASID] =
+		"the device or its IOMMU lacks PASID, ATS or page requests",
+	[SHARQ_REASON_NO_SVA] =
+		"this kernel refuses to share address spaces with devices "
+		"(SVA); on x86 Linux 7.2 allows it, 6.1 and 6.12 don't",
+	[SHARQ_REASON_BUSY] = "every hardware queue of the device is taken",
+	[SHARQ_REASON_REQUESTED] = "the shadow path was asked for",
+};
+
+const char *sharq_reason_text(unsigned int reason)
+{
+	return reason < SHARQ_REASON_COUNT
+		       ? texts[reason]
+		       : "a reason that this version doesn't know";
+}
