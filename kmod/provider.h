@@ -14,12 +14,15 @@
  * @attach: a queue was bound to the device (process context, may sleep); 0 or
  *          -errno. May be NULL
  * @detach: its last request is done; the reverse. May be NULL
- * @push:   do about @budget bytes of @r, going on where it stopped; on a request
- *          whose @served is 0, begin. Called with dev->lock held: may not sleep,
- *          and may not complete in the call. Answer with sharq_slice_done()
- * @abort:  @r will get no further push (its queue was killed between two
- *          slices): let go of r->priv. Process context, no lock held. May be
- *          NULL
+ * @extra:  bytes of memory that it wants for itself, in r->priv, for as long as
+ *          it has to do with a command such as @desc (checked). The core makes
+ *          it in the client's context and counts it as the client's; it isn't
+ *          cleared. May be NULL: none
+ * @push:   do about r->budget bytes of @r, going on where it stopped; on a request
+ *          whose @begun is false, begin. Called with dev->lock held: may not
+ *          sleep, and may not complete in the call. Answer with
+ *          sharq_slice_done(). A request may get no further push (its queue was
+ *          killed between two slices) and isn't told
  * @drain:  wait, at most @timeout jiffies, until nothing that was pushed is
  *          unanswered; 0 or -ETIMEDOUT
  * @reset:  answer all that is unanswered with SHARQ_RESET
@@ -27,9 +30,8 @@
 struct sharq_device_ops {
 	int (*attach)(struct sharq_device *dev, struct sharq_queue *q);
 	void (*detach)(struct sharq_device *dev, struct sharq_queue *q);
-	void (*push)(struct sharq_device *dev, struct sharq_request *r,
-		     u32 budget);
-	void (*abort)(struct sharq_device *dev, struct sharq_request *r);
+	u32 (*extra)(const struct sharq_desc *desc);
+	void (*push)(struct sharq_device *dev, struct sharq_request *r);
 	int (*drain)(struct sharq_device *dev, unsigned long timeout);
 	void (*reset)(struct sharq_device *dev);
 };
@@ -77,7 +79,8 @@ void sharq_device_unregister(struct sharq_device *dev);
 
 /*
  * sharq_slice_done - the answer to push()
- * @bytes:    how much was served: added to r->served
+ * @bytes:    how much was served: added to r->served. What codecs read and what
+ *            they write both count
  * @finished: the request is done and r->cqe says how (status, crc, consumed,
  *            produced); else it wants another push
  * Process context, no lock held; may push again from within.

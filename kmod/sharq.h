@@ -123,7 +123,10 @@ struct sharq_buf {
  *            waits for its turn in the queue's order
  * @staged:   some buf is STAGED
  * @served:   bytes served by the device so far; the provider's to read
- * @priv:     the provider's, from its first push to the last
+ * @begun:    was pushed before
+ * @budget:   how much the device is asked to do in the push that is unanswered
+ * @priv:     the provider's: sharq_device_ops.extra bytes, or NULL
+ * @extra:    how many
  * @batch:    the kick that waits for it, or NULL
  * @accepted_ns, @device_ns: when it was accepted; when first pushed, or 0
  */
@@ -136,8 +139,11 @@ struct sharq_request {
 	unsigned int nbufs;
 	bool settled;
 	bool staged;
+	bool begun;
 	u32 served;
+	u32 budget;
 	void *priv;
+	u32 extra;
 	struct sharq_batch *batch;
 	u64 accepted_ns;
 	u64 device_ns;
@@ -162,7 +168,7 @@ struct sharq_request {
  *   @short_kick: the last kick was short for a reason that a completion ends (a
  *             limit): EPOLLOUT is withheld until the next one. Not for a full CQ
  *             or a pause: poll sees these itself
- * dev->lock: @active to @link_failed
+ * dev->lock: @active to @ordered; @stats.served
  *   @pending: accepted, in order, not yet allowed to start
  *   @ready:   may go to the device; a request between two slices is at the end
  *   @in_device: requests that are pushed and unanswered
@@ -170,6 +176,8 @@ struct sharq_request {
  *   @deficit: bytes that it may still have in this round
  *   @link_wait: the last one that left @pending has LINK and isn't completed
  *   @link_failed: and failed: the next is CANCELED
+ *   @canceled: sharq_sched_cancel() was called: nothing more is pushed
+ *   @releasing: somebody is emptying @pending
  *   @ordered: requests with FENCE or LINK that aren't completed (an atomic: kick.c
  *             reads it without the lock, and only its own kicks raise it)
  * @pinned:    bytes held by requests, against @pin_bytes
@@ -207,8 +215,6 @@ struct sharq_queue {
 
 	struct mutex kick_lock;
 	u32 sq_head;
-	struct list_head spare; /* requests for the next kicks (kick_lock) */
-	unsigned int spares;
 
 	spinlock_t cq_lock ____cacheline_aligned_in_smp;
 	u32 cq_tail;
@@ -226,6 +232,8 @@ struct sharq_queue {
 	u32 deficit;
 	bool link_wait;
 	bool link_failed;
+	bool canceled;
+	bool releasing;
 	atomic_t ordered;
 	atomic64_t pinned;
 
@@ -357,7 +365,13 @@ void sharq_request_exit(void);
 /* kick_lock held. Holds the queue. NULL: no memory. */
 struct sharq_request *sharq_request_new(struct sharq_queue *q,
 					const struct sharq_desc *desc);
-/* Not accepted after all: kick_lock held. */
+/* What a request for @desc will count in q->pinned besides its operands. */
+u32 sharq_request_extra(const struct sharq_queue *q,
+			const struct sharq_desc *desc);
+/* Before a request that the device is to execute is given to sharq_sched_add():
+ * makes r->priv, counts it in q->pinned. 0 or -ENOMEM. */
+int sharq_request_arm(struct sharq_request *r);
+/* Not accepted after all; its operands were let go. Lets go of r->priv. */
 void sharq_request_cancel(struct sharq_request *r);
 /*
  * Post r->cqe, let go of its memory, its batch, the queue; then
@@ -371,8 +385,6 @@ void sharq_request_complete(struct sharq_request *r);
  */
 void sharq_post(struct sharq_queue *q, const struct sharq_cqe *cqes,
 		unsigned int n);
-/* A queue's spare requests. */
-void sharq_request_drop_spares(struct sharq_queue *q);
 
 /* ---- sched.c ---- */
 
