@@ -116,10 +116,15 @@ enum worker_state {
 	WORKER_PARKED
 };
 
+/*
+ * @marked: the slot in which this worker says that it executes, or said so. None
+ *          while it sleeps or is parked: then slots may be unmapped
+ */
 struct worker {
 	_Alignas(64) _Atomic int state;
 	pthread_t thread;
 	struct engine *engine;
+	struct sharq_journal_slot *marked;
 };
 
 struct engine {
@@ -166,6 +171,11 @@ struct engine {
 	struct sharq_codec *codecs[ENGINE_MAX_WORKERS];
 	unsigned int codec_count;
 };
+
+static inline uint32_t worker_number(const struct worker *w)
+{
+	return (uint32_t)(w - w->engine->workers) + 1;
+}
 
 static inline uint64_t queue_in_flight(const struct queue *q)
 {
@@ -229,9 +239,11 @@ static inline struct sharq_journal_slot *queue_slot(const struct queue *q,
 
 /* ---- serve.c: workers ---- */
 /* Take descriptors from the ring. Poller only. Return: how many. */
-unsigned int queue_serve(struct engine *e, struct queue *q);
+unsigned int queue_serve(struct worker *w, struct queue *q);
 /* Run one slice of a job. */
-void job_run(struct engine *e, struct queue *q, struct command *c);
+void job_run(struct worker *w, struct queue *q, struct command *c);
+/* It turns to something else than what it executed. */
+void worker_unmark(struct worker *w);
 
 /* ---- worker.c ---- */
 int workers_start(struct engine *e);

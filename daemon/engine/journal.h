@@ -32,7 +32,7 @@ struct sharq_journal_slot {
 	struct sharq_desc desc;
 	uint64_t accepted;  /* sequence + 1 of the descriptor; 0: never used */
 	uint64_t done;	    /* CQ sequence + 1; 0: not completed */
-	uint32_t executing; /* non-zero while a worker is at it */
+	uint32_t executing; /* number of the worker that is at it, or 0 */
 	uint32_t started;   /* non-zero once a worker was at it */
 	uint64_t reserved[5];
 };

@@ -51,16 +51,41 @@ static void faulted(struct sharq_cqe *cqe, const struct sharq_desc *desc,
 	};
 }
 
-static void set_executing(struct sharq_journal_slot *slot, uint32_t on)
+static void set_executing(struct sharq_journal_slot *slot, uint32_t by)
 {
-	__atomic_store_n(&slot->executing, on, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->executing, by, __ATOMIC_RELEASE);
+}
+
+/*
+ * A job stays marked between its slices, too, for as long as its worker turns
+ * to nothing else: the system calls are there, and a kill that comes during one
+ * must find what the engine is at.
+ */
+static void mark_job(struct worker *w, struct sharq_journal_slot *slot)
+{
+	if (w->marked != slot)
+		worker_unmark(w);
+	w->marked = slot;
+	set_executing(slot, worker_number(w));
+}
+
+void worker_unmark(struct worker *w)
+{
+	uint32_t own = worker_number(w);
+
+	if (!w->marked)
+		return;
+	/* Unless another worker took the job over, or it is long done. */
+	__atomic_compare_exchange_n(&w->marked->executing, &own, 0, false,
+				    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	w->marked = NULL;
 }
 
 /*
  * Complete an accepted command at once if that is quick. Return: false if it
  * has to become a job.
  */
-static bool run_now(struct engine *e, struct queue *q,
+static bool run_now(struct worker *w, struct queue *q,
 		    struct sharq_journal_slot *slot, struct sharq_cqe *cqe)
 {
 	const struct sharq_desc *desc = &slot->desc;
@@ -74,7 +99,7 @@ static bool run_now(struct engine *e, struct queue *q,
 					   .status = SHARQ_CANCELED };
 		return true;
 	}
-	status = sharq_check(desc, &e->caps, &field);
+	status = sharq_check(desc, &w->engine->caps, &field);
 	if (status != SHARQ_OK) {
 		*cqe = (struct sharq_cqe){ .user_data = desc->user_data,
 					   .status = (uint16_t)status,
@@ -88,7 +113,8 @@ static bool run_now(struct engine *e, struct queue *q,
 	}
 	if (desc->len > ENGINE_SMALL || sharq_exec_needs_codec(desc))
 		return false;
-	set_executing(slot, 1);
+	worker_unmark(w);
+	set_executing(slot, worker_number(w));
 	sharq_exec_run(desc, &mem, NULL, cqe);
 	set_executing(slot, 0);
 	return true;
@@ -155,7 +181,7 @@ static void accept_command(struct queue *q, struct sharq_journal_slot *slot)
 	/* In this order: see journal.h. */
 	__atomic_store_n(&slot->accepted, seq + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->done, 0, __ATOMIC_RELEASE);
-	slot->executing = 0;
+	__atomic_store_n(&slot->executing, 0, __ATOMIC_RELAXED);
 	slot->started = 0;
 	if (slot->desc.flags & SHARQ_DESC_LINK)
 		__atomic_store_n(&j->link_open[seq & 1], seq + 1,
@@ -203,8 +229,9 @@ static void prefetch_batch(const struct queue *q, uint32_t n)
 				   1);
 }
 
-unsigned int queue_serve(struct engine *e, struct queue *q)
+unsigned int queue_serve(struct worker *w, struct queue *q)
 {
+	struct engine *e = w->engine;
 	struct command *done[ENGINE_BATCH];
 	struct sharq_cqe cqes[ENGINE_BATCH];
 	unsigned int taken = 0, n_done = 0;
@@ -245,7 +272,7 @@ unsigned int queue_serve(struct engine *e, struct queue *q)
 		}
 		accept_command(q, slot);
 		taken++;
-		if (!run_now(e, q, slot, &cqes[n_done])) {
+		if (!run_now(w, q, slot, &cqes[n_done])) {
 			make_job(e, q, c);
 			continue;
 		}
@@ -293,8 +320,9 @@ static void job_done(struct engine *e, struct queue *q, struct command *c,
 		engine_notify_main(e);
 }
 
-void job_run(struct engine *e, struct queue *q, struct command *c)
+void job_run(struct worker *w, struct queue *q, struct command *c)
 {
+	struct engine *e = w->engine;
 	struct sharq_journal_slot *slot = queue_slot(q, c);
 	const struct sharq_desc *desc = &slot->desc;
 	enum sharq_status status;
@@ -320,11 +348,12 @@ void job_run(struct engine *e, struct queue *q, struct command *c)
 		}
 	}
 	slot->started = 1;
-	set_executing(slot, 1);
+	mark_job(w, slot);
 	done = sharq_exec_step(&c->exec, desc, &mem, e->slice);
-	set_executing(slot, 0);
-	if (done)
-		job_done(e, q, c, &c->exec.cqe);
-	else
+	if (!done) {
 		job_push(e, q, c, true);
+		return;
+	}
+	worker_unmark(w);
+	job_done(e, q, c, &c->exec.cqe);
 }

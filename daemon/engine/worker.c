@@ -245,6 +245,7 @@ static void park(struct worker *w)
 {
 	struct engine *e = w->engine;
 
+	worker_unmark(w);
 	pthread_mutex_lock(&e->park_lock);
 	atomic_store(&w->state, WORKER_PARKED);
 	while (atomic_load(&e->stop))
@@ -300,6 +301,7 @@ static void take_events(struct worker *w, int timeout)
 	int n;
 
 	if (timeout) {
+		worker_unmark(w);
 		atomic_fetch_add(&e->sleepers, 1);
 		/* Between this and the sleep: who pushes now sees a sleeper. */
 		if (atomic_load(&e->jobs_count) ||
@@ -353,8 +355,9 @@ static bool queue_tired(struct engine *e, struct queue *q, uint64_t now)
 }
 
 /* One look at each polled queue. Return: descriptors taken. */
-static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
+static unsigned int poll_round(struct worker *w, bool clock, uint64_t now)
 {
+	struct engine *e = w->engine;
 	unsigned int taken = 0;
 
 	for (uint32_t i = 0;
@@ -362,7 +365,7 @@ static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
 	     i++) {
 		struct queue *q = atomic_load_explicit(&e->active[i],
 						       memory_order_acquire);
-		unsigned int n = queue_serve(e, q);
+		unsigned int n = queue_serve(w, q);
 
 		if (clock && q->event_due && !n) {
 			q->event_due = false;
@@ -379,14 +382,14 @@ static unsigned int poll_round(struct engine *e, bool clock, uint64_t now)
 	return taken;
 }
 
-static bool run_one_job(struct engine *e)
+static bool run_one_job(struct worker *w)
 {
 	struct queue *q;
-	struct command *c = job_pop(e, &q);
+	struct command *c = job_pop(w->engine, &q);
 
 	if (!c)
 		return false;
-	job_run(e, q, c);
+	job_run(w, q, c);
 	return true;
 }
 
@@ -411,12 +414,12 @@ static void *worker_main(void *arg)
 		poller = poller || take_poller(e);
 		if (poller) {
 			polled = atomic_load(&e->active_count);
-			worked = poll_round(e, clock, now);
+			worked = poll_round(w, clock, now);
 		}
 		if (atomic_load_explicit(&e->jobs_count,
 					 memory_order_relaxed)) {
 			give_poller(e, &poller);
-			if (run_one_job(e))
+			if (run_one_job(w))
 				worked = true;
 			/* A slice is long: the clock is due. */
 			rounds = ROUNDS_PER_CLOCK - 1;
