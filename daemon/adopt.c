@@ -91,6 +91,19 @@ void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 	channel_adopt(e);
 }
 
+/* The module may have had queues of it, and so be known already. */
+static int get_session(struct user *user, uint64_t id, uint64_t token,
+		       struct session **out)
+{
+	struct session *s = idmap_find(&user->server->sessions, id);
+
+	if (!s)
+		return session_new(user, out, id);
+	*out = s;
+	return s->user == user && s->token == token && !s->attached ? 0
+								    : -EEXIST;
+}
+
 static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 {
 	struct server *server = e->user->server;
@@ -104,7 +117,7 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 	if (!info)
 		return -EPROTO;
 	if (m->session && m->session < UINT64_MAX && info->uid == e->user->uid)
-		ret = session_new(e->user, &s, m->session);
+		ret = get_session(e->user, m->session, info->token, &s);
 	if (!ret) {
 		s->pid = info->pid;
 		s->token = info->token;
@@ -162,7 +175,7 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
 
 	if (!s || m->queue == UINT64_MAX || !take_fds(e, fds, 3))
 		return -EPROTO;
-	ret = queue_adopt(s, m->queue, m->depth, fds, &q);
+	ret = embedded_adopt(s, m->queue, m->depth, fds, &q);
 	if (ret) {
 		for (int i = 0; i < 3; i++)
 			close(fds[i]);

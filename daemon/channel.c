@@ -265,7 +265,7 @@ static void session_removed(struct engine *e, struct call *call, int code,
 	(void)code;
 	(void)text;
 	if (s)
-		session_free(s);
+		session_gone(s);
 }
 
 bool channel_session_remove(struct session *s)
@@ -373,7 +373,10 @@ static struct queue *own_queue(struct engine *e, uint64_t id)
 {
 	struct queue *q = idmap_find(&e->user->server->queues, id);
 
-	return q && q->session->user == e->user ? q : NULL;
+	return q && q->session->user == e->user &&
+			       q->provider == &provider_embedded
+		       ? q
+		       : NULL;
 }
 
 /* Out of existence; whoever waited for it hears @code. */
@@ -396,17 +399,17 @@ static void hand_over(struct engine *e, struct queue *q)
 	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
 
 	body.queue = q->id;
-	body.device = DEVICE_ID;
+	body.device = DEVICE_EMBEDDED;
 	body.path = SHARQ__PB__PATH__PATH_EMBEDDED;
 	body.depth = q->depth;
 	body.sqe_shift = SHARQ_SQE_SHIFT;
 	body.cqe_shift = SHARQ_CQE_SHIFT;
 	body.sq_offset = layout.sq_offset;
 	body.cq_offset = layout.cq_offset;
-	body.size = queue_ring_bytes(q->depth);
+	body.size = embedded_ring_bytes(q->depth);
 	body.ops = SHARQ_OPS_ALL;
 	body.max_transfer = e->max_transfer;
-	body.reason = (char *)server_note(server);
+	body.reason = (char *)embedded_note(server);
 	reply.body_case = SHARQ__PB__REPLY__BODY_QUEUE_CREATED;
 	reply.queue_created = &body;
 	answer_reply(server, &q->created, &reply, fds, 2);
@@ -432,7 +435,7 @@ static void queue_added(struct engine *e, struct call *call, int code,
 	} else if (q->client_end >= 0) {
 		hand_over(e, q);
 	} else {
-		queue_refresh_state(q);
+		embedded_refresh_state(q);
 	}
 }
 
@@ -574,7 +577,7 @@ static void on_session_gone(struct engine *e, uint64_t id)
 		return;
 	if (s->conn)
 		conn_doom(s->conn, NULL);
-	session_free(s);
+	session_gone(s);
 }
 
 static void on_queue_state(struct engine *e,

@@ -12,7 +12,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "sharq_abi.h"
+#include "sharq_ioctl.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
@@ -82,6 +82,10 @@ static const struct key keys[] = {
 	KEY("engine", "spin-us", KIND_UINT, spin_us, 0, 1000000),
 	KEY("engine", "max-transfer", KIND_SIZE, max_transfer, 4096,
 	    SHARQ_MAX_TRANSFER),
+	KEY("module", "weight", KIND_UINT, weight, SHARQ_WEIGHT_MIN,
+	    SHARQ_WEIGHT_MAX),
+	KEY("module", "pin-per-queue", KIND_SIZE64, pin_per_queue, MIB,
+	    UINT64_C(1) << 46),
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -111,6 +115,8 @@ void config_defaults(struct config *config)
 		.slice = 256 * KIB,
 		.spin_us = 50,
 		.max_transfer = GIB,
+		.weight = SHARQ_WEIGHT_DEFAULT,
+		.pin_per_queue = 64 * MIB,
 	};
 }
 
@@ -255,8 +261,12 @@ static int set_engine(struct parser *p, const struct key *k, const char *value)
 		p->config.engine = CONFIG_ENGINE_AUTO;
 	else if (!strcmp(value, "embedded"))
 		p->config.engine = CONFIG_ENGINE_EMBEDDED;
+	else if (!strcmp(value, "module"))
+		p->config.engine = CONFIG_ENGINE_MODULE;
 	else
-		return fail(p, "[%s] %s is '%s', expected auto or embedded",
+		return fail(p,
+			    "[%s] %s is '%s', expected auto, embedded or "
+			    "module",
 			    k->section, k->name, value);
 	return 1;
 }
@@ -303,11 +313,11 @@ static int handle(void *user, const char *section, const char *name,
 	if (!*section)
 		return fail(p,
 			    "key '%s' stands before any section, expected it "
-			    "below [daemon], [limits] or [engine]",
+			    "below [daemon], [limits], [engine] or [module]",
 			    name);
 	return fail(p,
-		    "unknown section [%s], expected [daemon], [limits] or "
-		    "[engine]",
+		    "unknown section [%s], expected [daemon], [limits], "
+		    "[engine] or [module]",
 		    section);
 }
 

@@ -18,6 +18,7 @@
 enum config_engine {
 	CONFIG_ENGINE_AUTO,
 	CONFIG_ENGINE_EMBEDDED,
+	CONFIG_ENGINE_MODULE,
 };
 
 /*
@@ -31,6 +32,8 @@ enum config_engine {
  * @slice:        bytes that a command may hold a worker for
  * @spin_us:      how long an idle worker polls before it sleeps
  * @max_transfer: longest transfer of the embedded engine
+ * @weight:       share that a module's queue has of its device
+ * @pin_per_queue: client memory that the commands of one may hold
  */
 struct config {
 	char socket[CONFIG_SOCKET_MAX];
@@ -52,6 +55,9 @@ struct config {
 	unsigned int slice;
 	unsigned int spin_us;
 	unsigned int max_transfer;
+
+	unsigned int weight;
+	uint64_t pin_per_queue;
 };
 
 /*

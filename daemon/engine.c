@@ -126,11 +126,14 @@ static void fail_pending(struct user *user, const char *how)
 	{
 		struct region *r, *next_region;
 		struct queue *q, *next_queue;
+		bool left = false;
 
 		for (q = LIST_FIRST(&s->queues); q; q = next_queue) {
 			next_queue = LIST_NEXT(q, link);
-			if (!q->created.conn)
+			if (!q->created.conn) {
+				left |= q->provider == &provider_embedded;
 				continue;
+			}
 			answer_code(user->server, &q->created, -EIO, text);
 			queue_free(q);
 		}
@@ -141,7 +144,7 @@ static void fail_pending(struct user *user, const char *how)
 			answer_code(user->server, &r->created, -EIO, text);
 			region_free(r);
 		}
-		if (LIST_EMPTY(&s->queues) && LIST_EMPTY(&s->regions))
+		if (!left && LIST_EMPTY(&s->regions))
 			s->attached = false;
 	}
 }
@@ -308,7 +311,8 @@ void engine_up(struct engine *e, bool replay)
 		LIST_FOREACH(r, &s->regions, link)
 		channel_region_add(r);
 		LIST_FOREACH(q, &s->queues, link)
-		channel_queue_add(q);
+		if (q->provider == &provider_embedded)
+			channel_queue_add(q);
 	}
 	engine_check_idle(e->user);
 }

@@ -61,7 +61,7 @@ void event_queue_state(const struct queue *queue)
 	fill(&event, user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_STATE, queue->id,
 	     queue->session->id);
 	event.has_state = true;
-	event.state = queue_state(queue);
+	event.state = queue->provider->state(queue);
 	emit(user, &event);
 }
 

@@ -8,34 +8,66 @@
 #define QUEUES_PER_PAGE 100
 #define CLIENTS_PER_PAGE 200
 
+/* ---- devices ---- */
+
+struct device_entry {
+	Sharq__Pb__Device device;
+	Sharq__Pb__Path paths[3];
+};
+
+static uint64_t queues_on(const struct conn *conn, uint32_t device)
+{
+	const struct idmap *map = &conn->server->queues;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < map->count; i++) {
+		const struct queue *q = map->entries[i].object;
+
+		n += q->device == device &&
+		     conn_may_see(conn, q->session->user);
+	}
+	return n;
+}
+
+static void fill_device(struct device_entry *e, const struct device *d,
+			const struct conn *conn)
+{
+	sharq__pb__device__init(&e->device);
+	e->device.id = d->id;
+	e->device.name = (char *)d->name;
+	e->device.provider = (char *)d->provider;
+	e->device.ops = d->ops;
+	e->device.max_transfer = d->max_transfer;
+	e->device.max_depth = d->max_depth;
+	e->device.paths = e->paths;
+	for (unsigned int path = SHARQ__PB__PATH__PATH_DIRECT;
+	     path <= SHARQ__PB__PATH__PATH_EMBEDDED; path++)
+		if (d->paths & 1U << path)
+			e->paths[e->device.n_paths++] = path;
+	e->device.has_queues_used = true;
+	e->device.queues_used = queues_on(conn, d->id);
+	e->device.has_queues_free = true;
+	e->device.queues_free = user_queues_free(conn->user);
+	e->device.note = (char *)d->note;
+}
+
 void lists_devices(struct conn *conn, const Sharq__Pb__Request *req)
 {
-	static Sharq__Pb__Path paths[] = { SHARQ__PB__PATH__PATH_EMBEDDED };
-	const struct config *c = &conn->server->config;
-	Sharq__Pb__Device device = SHARQ__PB__DEVICE__INIT;
-	Sharq__Pb__Device *list[] = { &device };
-	Sharq__Pb__Devices devices = SHARQ__PB__DEVICES__INIT;
+	struct device devices[DEVICES_MAX];
+	struct device_entry entries[DEVICES_MAX];
+	Sharq__Pb__Device *list[DEVICES_MAX];
+	Sharq__Pb__Devices body = SHARQ__PB__DEVICES__INIT;
 	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
 
-	device.id = DEVICE_ID;
-	device.name = (char *)DEVICE_NAME;
-	device.provider = (char *)DEVICE_PROVIDER;
-	device.ops = SHARQ_OPS_ALL;
-	device.max_transfer = c->max_transfer;
-	device.max_depth = c->depth;
-	device.n_paths = 1;
-	device.paths = paths;
-	device.has_queues_used = true;
-	device.queues_used = conn->user->uid ? conn->user->queues
-					     : conn->server->queues.count;
-	device.has_queues_free = true;
-	device.queues_free = user_queues_free(conn->user);
-	device.note = (char *)server_note(conn->server);
-	devices.n_device = 1;
-	devices.device = list;
+	body.n_device = devices_list(conn->server, devices);
+	body.device = list;
+	for (size_t i = 0; i < body.n_device; i++) {
+		fill_device(&entries[i], &devices[i], conn);
+		list[i] = &entries[i].device;
+	}
 	reply.id = req->id;
 	reply.body_case = SHARQ__PB__REPLY__BODY_DEVICES;
-	reply.devices = &devices;
+	reply.devices = &body;
 	conn_reply(conn, &reply, NULL, 0);
 }
 
@@ -44,6 +76,7 @@ void lists_devices(struct conn *conn, const Sharq__Pb__Request *req)
 struct queue_entry {
 	Sharq__Pb__Queue queue;
 	Sharq__Pb__QueueStats stats;
+	struct figures figures;
 };
 
 static void fill_stats(Sharq__Pb__QueueStats *to,
@@ -65,28 +98,29 @@ static void fill_stats(Sharq__Pb__QueueStats *to,
 	to->events = from->events;
 }
 
-static const char *state_reason(Sharq__Pb__QueueState state)
+/* What only the module knows. */
+static void fill_module_stats(Sharq__Pb__QueueStats *to,
+			      const struct sharq_ctl_stats *from,
+			      bool histograms)
 {
-	switch (state) {
-	case SHARQ__PB__QUEUE_STATE__QUEUE_BROKEN:
-		return "its client's indices were out of step";
-	case SHARQ__PB__QUEUE_STATE__QUEUE_QUARANTINED:
-		return "one of its descriptors took an engine down twice";
-	case SHARQ__PB__QUEUE_STATE__QUEUE_CLOSED:
-		return "it was killed";
-	case SHARQ__PB__QUEUE_STATE__QUEUE_RECOVERING:
-		return "its engine died; a new one is on its way";
-	default:
-		return NULL;
-	}
+	to->has_kicks = to->has_short_kicks = to->has_pinned = true;
+	to->has_copied = to->has_staged = true;
+	to->kicks = from->kicks;
+	to->short_kicks = from->short_kicks;
+	to->pinned = from->pinned;
+	to->copied = from->copied;
+	to->staged = from->staged;
+	if (!histograms)
+		return;
+	to->n_wait_hist = to->n_device_hist = SHARQ_HIST_BUCKETS;
+	to->wait_hist = (uint64_t *)from->wait_hist;
+	to->device_hist = (uint64_t *)from->device_hist;
 }
 
-static void fill_queue(struct queue_entry *e, const struct queue *q)
+/* @alone: nothing else travels in the packet, so there is room for more. */
+static void fill_queue(struct queue_entry *e, const struct queue *q, bool alone)
 {
 	const struct session *s = q->session;
-	const struct engine *engine = s->user->engine;
-	struct sharq_journal_stats stats;
-	uint64_t in_flight;
 
 	sharq__pb__queue__init(&e->queue);
 	e->queue.id = q->id;
@@ -94,21 +128,17 @@ static void fill_queue(struct queue_entry *e, const struct queue *q)
 	e->queue.pid = s->pid;
 	e->queue.session = s->id;
 	e->queue.program = (char *)s->program;
-	e->queue.device = DEVICE_ID;
-	e->queue.path = SHARQ__PB__PATH__PATH_EMBEDDED;
+	e->queue.device = q->device;
 	e->queue.depth = q->depth;
-	e->queue.state = queue_state(q);
-	e->queue.reason = (char *)state_reason(e->queue.state);
 	e->queue.has_age_ms = true;
 	e->queue.age_ms = now_ms() - q->born_ms;
-	if (engine && engine->pid > 0) {
-		e->queue.has_engine_pid = true;
-		e->queue.engine_pid = engine->pid;
-	}
-	if (!queue_stats(q, &stats, &in_flight)) {
-		fill_stats(&e->stats, &stats, in_flight);
-		e->queue.stats = &e->stats;
-	}
+	q->provider->describe(q, &e->queue);
+	if (q->provider->figures(q, &e->figures))
+		return;
+	fill_stats(&e->stats, &e->figures.stats, e->figures.in_flight);
+	if (e->figures.has_module)
+		fill_module_stats(&e->stats, &e->figures.module, alone);
+	e->queue.stats = &e->stats;
 }
 
 static bool listed(const struct conn *conn, const struct queue *q)
@@ -145,7 +175,7 @@ void lists_queues(struct conn *conn, const Sharq__Pb__Request *req)
 			queues.has_more = queues.more = true;
 			break;
 		}
-		fill_queue(&entries[n], q);
+		fill_queue(&entries[n], q, get->has_queue);
 		list[n] = &entries[n].queue;
 		n++;
 		if (get->has_queue)
@@ -233,13 +263,12 @@ static void add_session(struct totals *t, const struct session *s)
 	t->clients += !s->ending;
 	LIST_FOREACH(q, &s->queues, link)
 	{
-		struct sharq_journal_stats stats;
-		uint64_t in_flight;
+		struct figures f;
 
-		if (queue_stats(q, &stats, &in_flight))
+		if (q->provider->figures(q, &f))
 			continue;
-		stats_add(&t->stats, &stats);
-		t->in_flight += in_flight;
+		stats_add(&t->stats, &f.stats);
+		t->in_flight += f.in_flight;
 		t->queues += !q->removing;
 	}
 }

@@ -18,6 +18,7 @@
 
 #include "engine.h"
 #include "log.h"
+#include "module_queue.h"
 
 #define EXIT_USAGE 2
 
@@ -51,7 +52,7 @@ static void usage(FILE *out)
 	      "  --socket PATH    listen there\n"
 	      "  --config FILE    read this instead of " SHARQD_DEFAULT_CONFIG
 	      "\n"
-	      "  --engine TYPE    auto or embedded\n"
+	      "  --engine TYPE    auto, embedded or module\n"
 	      "  --foreground     stay with the terminal, log to stderr\n"
 	      "  --check          check the configuration and exit\n"
 	      "  --help, --version\n",
@@ -87,7 +88,8 @@ static bool take_engine(struct options *o, const char *type)
 	o->engine = CONFIG_ENGINE_EMBEDDED;
 	if (!strcmp(type, "embedded"))
 		return true;
-	fprintf(stderr, "sharqd: --engine is '%s', expected auto or embedded\n",
+	fprintf(stderr,
+		"sharqd: --engine is '%s', expected auto, embedded or module\n",
 		type);
 	return false;
 }
@@ -274,6 +276,8 @@ static void stop(struct daemon *d)
 	LIST_FOREACH(user, &server->users, link)
 	if (user->engine)
 		engine_stop(user->engine, ms);
+	if (server->module)
+		module_stop(server->module, ms);
 	server_reap_later(server);
 }
 
@@ -285,7 +289,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	if (sig == SIGHUP) {
 		reload(d);
 	} else if (sig == SIGUSR2) {
-		log_info("leaving the engines to the next sharqd");
+		log_info("leaving engines and queues to the next sharqd");
 		d->keep_engines = true;
 		event_base_loopexit(d->server->base, NULL);
 	} else {
@@ -299,7 +303,7 @@ static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	log_warning("engines didn't end in time");
+	log_warning("not all ended in time");
 	event_base_loopexit(d->server->base, NULL);
 }
 
@@ -368,6 +372,10 @@ static int serve(struct daemon *d, const struct config *config, int inherited)
 		d->server->ready = on_ready;
 		ret = spawn_open_dir(d->server);
 	}
+	if (!ret)
+		ret = module_start(d->server);
+	if (!ret)
+		log_info("%s", d->server->note);
 	if (!ret)
 		ret = server_listen(d->server, inherited);
 	if (!ret)

@@ -16,15 +16,6 @@ bool conn_may_see(const struct conn *conn, const struct user *user)
 	return !conn->user->uid || conn->user == user;
 }
 
-const char *server_note(const struct server *server)
-{
-	if (server->config.engine == CONFIG_ENGINE_EMBEDDED)
-		return "the embedded engine serves: sharqd was told to use it "
-		       "(--engine embedded)";
-	return "no /dev/sharq: the module sharq.ko is not loaded; the embedded "
-	       "engine serves";
-}
-
 uint64_t user_queues_free(const struct user *user)
 {
 	const struct server *server = user->server;
@@ -75,8 +66,6 @@ static int open_session(struct conn *conn, const Sharq__Pb__Hello *hello,
 		return ret;
 	server->next_session++;
 	s->pid = conn->pid;
-	s->pidfd = conn->pidfd;
-	conn->pidfd = -1;
 	copy_program(s->program, hello->program);
 	*out = s;
 	return 0;
@@ -112,6 +101,11 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 	}
 	s->conn = conn;
 	conn->session = s;
+	/* One that the module's queues brought back has none. */
+	if (s->pidfd < 0) {
+		s->pidfd = conn->pidfd;
+		conn->pidfd = -1;
+	}
 	/* From here on it may be silent for as long as it likes. */
 	event_del(conn->hello);
 	body.version = hello->version_max < SHARQ_PROTOCOL_MAX
@@ -120,7 +114,7 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 	body.server = (char *)"sharqd " SHARQ_VERSION;
 	body.session = s->id;
 	body.token = s->token;
-	body.engine = (char *)server_note(conn->server);
+	body.engine = conn->server->note;
 	reply.id = req->id;
 	reply.body_case = SHARQ__PB__REPLY__BODY_HELLO;
 	reply.hello = &body;
@@ -149,48 +143,15 @@ static bool served(struct conn *conn, uint64_t request)
 	return false;
 }
 
-static bool check_wanted(struct conn *conn, uint64_t request,
-			 const Sharq__Pb__QueueCreate *m)
+static bool check_depth(struct conn *conn, uint64_t request, uint32_t depth,
+			uint32_t max)
 {
-	static const char *const names[] = { "any", "direct", "shadow",
-					     "embedded" };
-
-	if (m->device && m->device != DEVICE_ID) {
-		conn_error(conn, request, -ENODEV,
-			   "there is no device %u; the only one is %u (%s)",
-			   m->device, DEVICE_ID, DEVICE_NAME);
-		return false;
-	}
-	if (m->ops & ~SHARQ_OPS_ALL) {
-		conn_error(conn, request, -ENODEV,
-			   "no device has all of the operations 0x%x; %s has "
-			   "0x%x",
-			   m->ops, DEVICE_NAME, SHARQ_OPS_ALL);
-		return false;
-	}
-	if (m->path == SHARQ__PB__PATH__PATH_DIRECT ||
-	    m->path == SHARQ__PB__PATH__PATH_SHADOW) {
-		conn_error(conn, request, -EOPNOTSUPP,
-			   "there is no %s path here: %s", names[m->path],
-			   server_note(conn->server));
-		return false;
-	}
-	if (m->path != SHARQ__PB__PATH__PATH_ANY &&
-	    m->path != SHARQ__PB__PATH__PATH_EMBEDDED) {
-		conn_error(conn, request, -EINVAL,
-			   "path is %d, expected 0 (any) to 3 (embedded)",
-			   (int)m->path);
-		return false;
-	}
-	if (!sharq_depth_valid(m->depth) ||
-	    m->depth > conn->server->config.depth) {
-		conn_error(conn, request, -EINVAL,
-			   "depth is %u, expected a power of two from %d to %u",
-			   m->depth, SHARQ_MIN_DEPTH,
-			   conn->server->config.depth);
-		return false;
-	}
-	return true;
+	if (sharq_depth_valid(depth) && depth <= max)
+		return true;
+	conn_error(conn, request, -EINVAL,
+		   "depth is %u, expected a power of two from %d to %u", depth,
+		   SHARQ_MIN_DEPTH, max);
+	return false;
 }
 
 static bool check_queue_quota(struct conn *conn, uint64_t request)
@@ -213,38 +174,34 @@ static bool check_queue_quota(struct conn *conn, uint64_t request)
 	return true;
 }
 
-/* Have an engine started that will learn of the session when it is up. */
-static int attach(struct session *session)
-{
-	int ret = engine_need(session->user);
-
-	if (ret || session->attached)
-		return ret;
-	session->attached = true;
-	channel_session_add(session);
-	return 0;
-}
-
 static void do_queue_create(struct conn *conn, const Sharq__Pb__Request *req)
 {
 	const Sharq__Pb__QueueCreate *m = req->queue_create;
-	struct session *s = conn->session;
-	struct queue *q;
-	int ret;
+	const struct answer answer = { conn->id, req->id };
+	struct device devices[DEVICES_MAX];
+	const struct provider *provider = &provider_module;
+	uint32_t path = m->path;
+	char text[256];
+	int i, ret;
 
-	if (!served(conn, req->id) || !check_wanted(conn, req->id, m) ||
-	    !check_queue_quota(conn, req->id))
+	if (!served(conn, req->id))
 		return;
-	ret = attach(s);
-	if (!ret)
-		ret = queue_create(s, m->depth, &q);
-	if (ret) {
-		conn_error(conn, req->id, ret, "the queue can't be made: %s",
-			   strerror(-ret));
+	i = device_choose(devices, devices_list(conn->server, devices),
+			  m->device, m->ops, &path, text, sizeof(text));
+	if (i < 0) {
+		conn_error(conn, req->id, i, "%s", text);
 		return;
 	}
-	q->created = (struct answer){ conn->id, req->id };
-	channel_queue_add(q);
+	if (!check_depth(conn, req->id, m->depth, devices[i].max_depth) ||
+	    !check_queue_quota(conn, req->id))
+		return;
+	if (path == SHARQ__PB__PATH__PATH_EMBEDDED)
+		provider = &provider_embedded;
+	ret = provider->create(conn->session, &devices[i], path, m->depth,
+			       &answer);
+	if (ret)
+		conn_error(conn, req->id, ret, "the queue can't be made: %s",
+			   strerror(-ret));
 }
 
 /* A queue that removing has begun for is gone already, for its owner. */
@@ -262,60 +219,28 @@ struct queue *request_queue(struct conn *conn, uint64_t request, uint64_t id)
 
 static void do_queue_destroy(struct conn *conn, const Sharq__Pb__Request *req)
 {
-	struct answer answer = { conn->id, req->id };
+	const struct answer answer = { conn->id, req->id };
 	struct queue *q =
 		request_queue(conn, req->id, req->queue_destroy->queue);
 
-	if (!q)
-		return;
-	q->removing = true;
-	if (channel_queue_remove(q, &answer))
-		return;
-	event_emit(q->session->user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_GONE,
-		   q->id, q->session->id, NULL);
-	queue_free(q);
-	answer_code(conn->server, &answer, 0, NULL);
+	if (q)
+		q->provider->destroy(q, &answer);
 }
 
 static void do_queue_control(struct conn *conn, const Sharq__Pb__Request *req)
 {
-	static const Sharq__Engine__Action actions[] = {
-		[SHARQ__PB__QUEUE_ACTION__ACTION_PAUSE] =
-			SHARQ__ENGINE__ACTION__PAUSE,
-		[SHARQ__PB__QUEUE_ACTION__ACTION_RESUME] =
-			SHARQ__ENGINE__ACTION__RESUME,
-		[SHARQ__PB__QUEUE_ACTION__ACTION_DRAIN] =
-			SHARQ__ENGINE__ACTION__DRAIN,
-		[SHARQ__PB__QUEUE_ACTION__ACTION_KILL] =
-			SHARQ__ENGINE__ACTION__KILL,
-	};
 	const Sharq__Pb__QueueControl *m = req->queue_control;
-	struct answer answer = { conn->id, req->id };
+	const struct answer answer = { conn->id, req->id };
 	struct queue *q = request_queue(conn, req->id, m->queue);
 
 	if (!q)
 		return;
-	if ((unsigned int)m->action >= sizeof(actions) / sizeof(actions[0])) {
+	if ((unsigned int)m->action > SHARQ__PB__QUEUE_ACTION__ACTION_KILL)
 		conn_error(conn, req->id, -EINVAL,
 			   "action is %d, expected 0 (pause) to 3 (kill)",
 			   (int)m->action);
-		return;
-	}
-	if (q->state > SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED) {
-		conn_error(conn, req->id, -ESHUTDOWN,
-			   "queue %llu is out of service for good: its owner "
-			   "can only close it",
-			   (unsigned long long)q->id);
-		return;
-	}
-	if (!engine_running(q->session->user)) {
-		conn_error(conn, req->id, -EAGAIN,
-			   "the engine of queue %llu is being replaced: try "
-			   "again in a moment",
-			   (unsigned long long)q->id);
-		return;
-	}
-	channel_queue_control(q, actions[m->action], &answer);
+	else
+		q->provider->control(q, m->action, &answer);
 }
 
 static bool check_region(struct conn *conn, const Sharq__Pb__Request *req)
@@ -379,7 +304,14 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 
 	if (!served(conn, req->id) || !check_region(conn, req))
 		return;
-	ret = attach(s);
+	if (server->config.engine == CONFIG_ENGINE_MODULE) {
+		conn_error(conn, req->id, -EOPNOTSUPP,
+			   "regions are for the embedded engine, and sharqd "
+			   "was told to use the module alone (--engine "
+			   "module), which reaches all of your memory");
+		return;
+	}
+	ret = embedded_attach(s);
 	if (!ret)
 		ret = memfd_sealed("sharq-region", m->size, &fd);
 	if (!ret) {

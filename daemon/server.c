@@ -16,6 +16,7 @@
 
 #include "engine.h"
 #include "log.h"
+#include "module_queue.h"
 
 #define ACCEPTS_PER_TURN 16
 #define NOBODY 65534
@@ -95,7 +96,7 @@ void server_check_stopped(struct server *server)
 {
 	struct user *user;
 
-	if (!server->stopping)
+	if (!server->stopping || (server->module && !server->module->stopped))
 		return;
 	LIST_FOREACH(user, &server->users, link)
 	if (user->engine && user->engine->state != ENGINE_DOWN)
@@ -321,6 +322,7 @@ struct server *server_free(struct server *server)
 	LIST_FOREACH(user, &server->users, link)
 	if (user->engine)
 		user->engine = engine_free(user->engine);
+	server->module = module_free(server->module);
 	while (!TAILQ_EMPTY(&server->conns))
 		conn_free(TAILQ_FIRST(&server->conns));
 	while (!LIST_EMPTY(&server->users)) {

@@ -5,9 +5,12 @@
  *   server -> users -> sessions -> regions, queues
  *                   -> engine
  *          -> conns -> session (the one that the connection speaks for)
+ *          -> module -> queues (those that the kernel has)
  *
- * The daemon's objects are what is wanted; an engine is told of them when it
- * is running and again by its successor when it died.
+ * Of embedded queues, the daemon's objects are what is wanted; an engine is
+ * told of them when it is running and again by its successor when it died.
+ * Of the module's queues they are what was last heard: such a queue lives as
+ * long as its file, which is the client's alone.
  *
  * Nothing is freed under a caller's feet: a connection or an engine that must
  * go is marked, and freed from the event loop.
@@ -22,16 +25,18 @@
 #include <sys/types.h>
 
 #include "config.h"
+#include "device.h"
 #include "engine.pb-c.h"
 #include "engine/journal.h"
 #include "frame.h"
 #include "idmap.h"
+#include "module.h"
 #include "outq.h"
 #include "sharq.pb-c.h"
 
-#define DEVICE_ID 1
-#define DEVICE_NAME "embedded0"
-#define DEVICE_PROVIDER "embedded"
+/* The embedded engine's; the module's devices follow. */
+#define DEVICE_EMBEDDED 1
+#define DEVICES_MAX 64
 #define PROGRAM_MAX 64
 /* A connection that lets more than this wait for it is ended. */
 #define CONN_OUT_MAX (256 * 1024)
@@ -89,11 +94,20 @@ struct conn {
 	bool doomed;
 };
 
-/* What a client owns. Outlives its connection only across daemons. */
+/*
+ * struct session - what a client owns
+ *
+ * Outlives its connection across daemons, and as long as the module has queues
+ * of it.
+ *
+ * @conn:     NULL: adopted, or ending
+ * @attached: has, or had, something for an engine
+ * @ending:   its connection is gone: nobody can go on with it
+ */
 struct session {
 	LIST_ENTRY(session) link;
 	struct user *user;
-	struct conn *conn; /* NULL: adopted, or ending */
+	struct conn *conn;
 	uint64_t id;
 	uint64_t token;
 	pid_t pid;
@@ -103,7 +117,7 @@ struct session {
 	LIST_HEAD(, region) regions;
 	LIST_HEAD(, queue) queues;
 	unsigned int region_count;
-	bool attached; /* has, or had, something for an engine */
+	bool attached;
 	bool ending;
 };
 
@@ -119,13 +133,51 @@ struct region {
 };
 
 /*
+ * What a queue has done. @module: more of it, if @has_module.
+ */
+struct figures {
+	struct sharq_journal_stats stats;
+	uint64_t in_flight;
+	bool has_module;
+	struct sharq_ctl_stats module;
+};
+
+/*
+ * struct provider - how queues of one kind are made, controlled and ended
+ * @create:   on a device and path that were chosen; answers, or returns -errno
+ * @destroy:  its client doesn't want it any more; answers, perhaps later
+ * @control:  likewise
+ * @state:    as it is now
+ * @describe: fill in path, state, reason, engine_pid
+ * @figures:  0 or -errno
+ */
+struct provider {
+	int (*create)(struct session *session, const struct device *device,
+		      Sharq__Pb__Path path, uint32_t depth,
+		      const struct answer *answer);
+	void (*destroy)(struct queue *q, const struct answer *answer);
+	void (*control)(struct queue *q, Sharq__Pb__QueueAction action,
+			const struct answer *answer);
+	Sharq__Pb__QueueState (*state)(const struct queue *q);
+	void (*describe)(const struct queue *q, Sharq__Pb__Queue *to);
+	int (*figures)(const struct queue *q, struct figures *f);
+};
+
+extern const struct provider provider_embedded, provider_module;
+
+/*
+ * @module_id: the module's own id of it
+ * Embedded queues only:
  * @rings, @journal, @engine_end: for the engine and its successors
  * @client_end: for the client; -1 once it was handed over
  */
 struct queue {
 	LIST_ENTRY(queue) link;
 	struct session *session;
+	const struct provider *provider;
 	uint64_t id;
+	uint64_t module_id;
+	uint32_t device;
 	uint32_t depth;
 	int rings;
 	int journal;
@@ -140,6 +192,8 @@ struct queue {
 /*
  * @dir_fd:    directory of the engines' sockets; the lock is in it
  * @reaper:    frees what is doomed, from the event loop
+ * @module:    NULL: not there, or not to be used
+ * @note:      what serves, and why not the better
  */
 struct server {
 	struct event_base *base;
@@ -160,6 +214,9 @@ struct server {
 	void (*ready)(void);   /* connections are accepted from now on */
 	uid_t root_engine_uid; /* whom root's own engine runs as */
 	gid_t root_engine_gid;
+
+	struct module *module;
+	char note[256];
 
 	LIST_HEAD(, user) users;
 	TAILQ_HEAD(, conn) conns;
@@ -223,8 +280,12 @@ void answer_reply(struct server *server, struct answer *answer,
 
 int session_new(struct user *user, struct session **out, uint64_t id);
 struct session *session_free(struct session *session);
-/* Its client is gone: tell the engine, then free. */
+/* Its client is gone: tell the engine, then go on with session_gone(). */
 void session_end(struct session *session);
+/* No engine has anything of it any more. Frees it, unless the module has. */
+void session_gone(struct session *session);
+/* Free it if nobody can come back to it and nothing of it is left. */
+void session_put(struct session *session);
 int region_new(struct session *session, struct region **out, uint64_t id,
 	       uint64_t base, uint64_t size, int fd);
 struct region *region_free(struct region *region);
@@ -232,22 +293,34 @@ struct region *region_find(struct session *session, uint64_t id);
 
 /* ---- queue.c ---- */
 
-/* Make a queue with memory and sockets of its own. */
-int queue_create(struct session *session, uint32_t depth, struct queue **out);
-/* Take over one that an engine has; owns @fds if it succeeds. */
-int queue_adopt(struct session *session, uint64_t id, uint32_t depth,
-		const int fds[3], struct queue **out);
+int queue_new(struct session *session, const struct provider *provider,
+	      uint64_t id, uint32_t depth, struct queue **out);
 struct queue *queue_free(struct queue *queue);
-int queue_stats(const struct queue *queue, struct sharq_journal_stats *stats,
-		uint64_t *in_flight);
-Sharq__Pb__QueueState queue_state(const struct queue *queue);
-/* Its engine took it over: did that put it out of service? */
-void queue_refresh_state(struct queue *queue);
+/* Count what it did among what the queues that ended did. */
+void queue_account(const struct queue *queue,
+		   const struct sharq_journal_stats *stats);
 void queue_set_state(struct queue *queue, Sharq__Pb__QueueState state);
-uint32_t queue_ring_bytes(uint32_t depth);
-int memfd_sealed(const char *name, uint64_t size, int *out);
 void stats_add(struct sharq_journal_stats *sum,
 	       const struct sharq_journal_stats *more);
+
+/* ---- embedded.c ---- */
+
+/* Have an engine started that will learn of the session when it is up. */
+int embedded_attach(struct session *session);
+/* Take over a queue that an engine has; owns @fds if it succeeds. */
+int embedded_adopt(struct session *session, uint64_t id, uint32_t depth,
+		   const int fds[3], struct queue **out);
+/* Its engine took it over: did that put it out of service? */
+void embedded_refresh_state(struct queue *queue);
+uint32_t embedded_ring_bytes(uint32_t depth);
+int memfd_sealed(const char *name, uint64_t size, int *out);
+
+/* ---- devices.c ---- */
+
+/* Return: how many there are now, of at most DEVICES_MAX. */
+unsigned int devices_list(const struct server *server, struct device *list);
+/* Why an embedded queue has no better path. */
+const char *embedded_note(const struct server *server);
 
 /* ---- requests.c, lists.c ---- */
 
@@ -255,7 +328,6 @@ void request_handle(struct conn *conn, const Sharq__Pb__Request *req);
 bool conn_may_see(const struct conn *conn, const struct user *user);
 /* A queue that @conn's user may see, or NULL and the error was sent. */
 struct queue *request_queue(struct conn *conn, uint64_t request, uint64_t id);
-const char *server_note(const struct server *server);
 /* How many queues @user may still make. */
 uint64_t user_queues_free(const struct user *user);
 void lists_devices(struct conn *conn, const Sharq__Pb__Request *req);

@@ -39,17 +39,10 @@ struct session *session_free(struct session *s)
 {
 	struct user *user = s->user;
 
-	while (!LIST_EMPTY(&s->queues)) {
-		struct queue *q = LIST_FIRST(&s->queues);
-
-		event_emit(user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_GONE, q->id,
-			   s->id, NULL);
-		queue_free(q);
-	}
+	while (!LIST_EMPTY(&s->queues))
+		queue_free(LIST_FIRST(&s->queues));
 	while (!LIST_EMPTY(&s->regions))
 		region_free(LIST_FIRST(&s->regions));
-	event_emit(user, SHARQ__PB__EVENT_KIND__EVENT_CLIENT_GONE, 0, s->id,
-		   NULL);
 	if (s->conn)
 		s->conn->session = NULL;
 	if (s->pidfd >= 0)
@@ -57,9 +50,47 @@ struct session *session_free(struct session *s)
 	LIST_REMOVE(s, link);
 	idmap_remove(&user->server->sessions, s->id);
 	free(s);
-	engine_check_idle(user);
 	server_reap_later(user->server);
 	return NULL;
+}
+
+void session_put(struct session *s)
+{
+	if (!s->conn && !s->attached && LIST_EMPTY(&s->queues))
+		session_free(s);
+}
+
+static void free_embedded(struct session *s)
+{
+	struct queue *q, *next;
+
+	for (q = LIST_FIRST(&s->queues); q; q = next) {
+		next = LIST_NEXT(q, link);
+		if (q->provider != &provider_embedded)
+			continue;
+		event_emit(s->user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_GONE,
+			   q->id, s->id, NULL);
+		queue_free(q);
+	}
+	while (!LIST_EMPTY(&s->regions))
+		region_free(LIST_FIRST(&s->regions));
+}
+
+void session_gone(struct session *s)
+{
+	struct user *user = s->user;
+
+	free_embedded(s);
+	event_emit(user, SHARQ__PB__EVENT_KIND__EVENT_CLIENT_GONE, 0, s->id,
+		   NULL);
+	if (s->conn)
+		s->conn->session = NULL;
+	s->conn = NULL;
+	s->ending = true;
+	s->attached = false;
+	session_put(s);
+	engine_check_idle(user);
+	server_reap_later(user->server);
 }
 
 void session_end(struct session *s)
@@ -71,7 +102,7 @@ void session_end(struct session *s)
 		s->conn->session = NULL;
 	s->conn = NULL;
 	if (!channel_session_remove(s))
-		session_free(s);
+		session_gone(s);
 }
 
 int region_new(struct session *session, struct region **out, uint64_t id,
