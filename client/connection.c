@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FORKED                                                                 \
@@ -52,6 +53,14 @@ static const char *socket_path(const char *path)
 	return env && *env ? env : SHARQ_DEFAULT_SOCKET;
 }
 
+/* connect() says ECONNREFUSED of a file, too. */
+static bool is_no_socket(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && !S_ISSOCK(st.st_mode);
+}
+
 const char *sharq_connect_strerror(int err, const char *socket, char *buf,
 				   size_t size)
 {
@@ -70,6 +79,10 @@ const char *sharq_connect_strerror(int err, const char *socket, char *buf,
 			 path);
 		break;
 	case ECONNREFUSED:
+		if (is_no_socket(path)) {
+			snprintf(buf, size, "%s: this is no socket", path);
+			break;
+		}
 		snprintf(buf, size,
 			 "%s: nobody listens there: sharqd isn't running; "
 			 "start it with 'systemctl start sharqd.socket' or "

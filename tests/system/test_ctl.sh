@@ -89,7 +89,10 @@ refused "no daemon: queues" 1 "$SHARQ_SOCKET" ctl queues
 refused "no daemon: how to start one" 1 "sharqd" ctl devices
 refused "no daemon: run" 1 "$SHARQ_SOCKET" ctl run crc32c --path embedded /bin/sh
 : >plain
-refused "a socket that isn't one" 1 "plain" ctl --socket "$dir/plain" queues
+refused "a socket that isn't one" 1 "plain: this is no socket" \
+	ctl --socket "$dir/plain" queues
+refused "a socket that isn't one: run" 1 "plain: this is no socket" \
+	ctl --socket "$dir/plain" run crc32c --path embedded /bin/sh
 check "inline needs no daemon" ctl run crc32c --path inline /bin/sh
 refused "no command" 2 "sharqctl" ctl
 refused "unknown command" 2 "frobnicate" ctl frobnicate

@@ -374,6 +374,7 @@ static void library_names_what_it_met(void)
 	CHECK(r < 0, "connected to a file");
 	CHECK(strstr(sharq_connect_strerror(r, file, buf, sizeof(buf)), file),
 	      "the sentence doesn't name it: %s", buf);
+	CHECK(strstr(buf, "no socket"), "it doesn't say what it is: %s", buf);
 	snprintf(file, sizeof(file), "%s", tmp_path("nothing"));
 	CHECK_EQ(sharq_connect(&s, file), -ENOENT);
 	CHECK(strstr(sharq_connect_strerror(-ENOENT, file, buf, sizeof(buf)),
