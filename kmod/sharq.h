@@ -65,11 +65,6 @@ struct sharq_device;
 struct sharq_stager;
 struct io_uring_cmd;
 
-/* A slice is at most this long; DRR's quantum for a weight of 1. */
-#define SHARQ_SLICE_MAX (256 * 1024)
-#define SHARQ_QUANTUM 1024
-/* What a command costs at least, in bytes. */
-#define SHARQ_COST_MIN 256
 /* Sources up to this are copied at the kick instead of pinned. */
 #define SHARQ_COPY_MAX 512
 
@@ -294,13 +289,14 @@ int sharq_queue_resume(struct sharq_queue *q);
 /* Its figures now; all of @stats but size. */
 void sharq_queue_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats);
 /*
- * End it: @state is one of the dead ones; the first to end it wins. Cancels what
+ * End it: @state is one of the dead ones; the first to end it wins, to others
+ * it returns -ESHUTDOWN, but does what their @state asks for too. Cancels what
  * isn't in the device (not for BROKEN: what was accepted completes), wakes
  * everybody. Process context, kick_lock may be held; may be called from the mmu
  * notifier's release and from a completion. Who accepts or adds requests looks at
  * the state under cq_lock or dev->lock, so nothing slips by behind the cancelling.
  */
-void sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
+int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
 
 /* ---- file.c ---- */
 

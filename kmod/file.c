@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/anon_inodes.h>
+#include <linux/compat.h>
+#include <linux/file.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "ioctl.h"
+#include "provider.h"
+
+static int file_release(struct inode *inode, struct file *file)
+{
+	struct sharq_queue *q = file->private_data;
+
+	sharq_queue_end(q, SHARQ_QUEUE_GONE);
+	sharq_queue_put(q);
+	return 0;
+}
+
+/*
+ * Does the client close this because it execs, or exits with its last thread?
+ * The notifier would say so, too, but not while the stager, in a page fault that
+ * doesn't end, keeps the mm from going.
+ */
+static bool client_leaves(const struct sharq_queue *q)
+{
+	const struct mm_struct *mm = READ_ONCE(q->mm);
+
+	if (!mm || mm == current->mm || task_tgid(current) != q->tgid)
+		return false;
+	return current->mm || !atomic_read(&current->signal->live);
+}
+
+static int file_flush(struct file *file, fl_owner_t id)
+{
+	struct sharq_queue *q = file->private_data;
+
+	if (client_leaves(q))
+		sharq_queue_end(q, SHARQ_QUEUE_GONE);
+	return 0;
+}
+
+static __poll_t readiness(struct sharq_queue *q)
+{
+	__poll_t mask = 0;
+	u32 used;
+
+	/*
+	 * The lock orders this with who posts: either it sees us wait, or we
+	 * see what it posted.
+	 */
+	spin_lock(&q->cq_lock);
+	used = q->cq_tail - READ_ONCE(q->rings->cq_head);
+	if (used)
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (sharq_state_dead(q->state))
+		mask |= EPOLLHUP;
+	else if (q->state == SHARQ_QUEUE_RUNNING && !q->short_kick &&
+		 used + q->in_flight < q->depth)
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	spin_unlock(&q->cq_lock);
+	return mask;
+}
+
+static __poll_t file_poll(struct file *file, poll_table *wait)
+{
+	struct sharq_queue *q = file->private_data;
+	int ret = sharq_queue_enter(q);
+
+	if (ret && ret != -ESHUTDOWN && ret != -ENOTCONN)
+		return EPOLLERR;
+	poll_wait(file, &q->wait, wait);
+	return readiness(q);
+}
+
+static long bind(struct sharq_queue *q, void __user *user)
+{
+	struct sharq_bind b;
+	int ret;
+
+	ret = sharq_arg_get(&b, sizeof(b), user);
+	if (ret)
+		return ret;
+	ret = sharq_queue_bind(q, &b);
+	if (ret && ret != -EOPNOTSUPP)
+		return ret;
+	return sharq_arg_put(user, &b, sizeof(b)) ?: ret;
+}
+
+static long kick(struct sharq_queue *q, const void __user *user)
+{
+	struct sharq_kick k;
+	int ret;
+
+	ret = sharq_arg_get(&k, sizeof(k), user);
+	if (ret)
+		return ret;
+	if (k.flags || k.reserved)
+		return -EINVAL;
+	return sharq_kick(q, k.count, false, NULL);
+}
+
+static long set_eventfd(struct sharq_queue *q, const void __user *user)
+{
+	struct eventfd_ctx *event = NULL;
+	struct sharq_eventfd e;
+	int ret;
+
+	ret = sharq_arg_get(&e, sizeof(e), user);
+	if (ret)
+		return ret;
+	if (e.fd != -1)
+		event = eventfd_ctx_fdget(e.fd);
+	if (IS_ERR(event))
+		return PTR_ERR(event);
+	spin_lock(&q->cq_lock);
+	swap(q->event, event);
+	spin_unlock(&q->cq_lock);
+	if (event)
+		eventfd_ctx_put(event);
+	return 0;
+}
+
+static long file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct sharq_queue *q = file->private_data;
+	void __user *user = (void __user *)arg;
+	int ret = sharq_queue_enter(q);
+
+	switch (cmd) {
+	case SHARQ_BIND:
+		return bind(q, user);
+	case SHARQ_KICK:
+		return ret ?: kick(q, user);
+	case SHARQ_EVENTFD:
+		return ret ?: set_eventfd(q, user);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int no_vma_change(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+static int no_vma_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+static const struct vm_operations_struct vm_ops = {
+	.may_split = no_vma_split,
+	.mremap = no_vma_change,
+};
+
+static int file_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct sharq_queue *q = file->private_data;
+	int ret = sharq_queue_enter(q);
+
+	if (ret)
+		return ret;
+	if (!(vma->vm_flags & VM_SHARED) || vma->vm_pgoff ||
+	    vma->vm_end - vma->vm_start != q->map_size)
+		return -EINVAL;
+	/* VM_IO: MADV_DOFORK and get_user_pages() leave it alone. */
+	compat_vm_flags_mod(vma,
+			    VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP,
+			    VM_MAYEXEC);
+	vma->vm_ops = &vm_ops;
+	return remap_vmalloc_range(vma, q->rings, 0);
+}
+
+/* Anybody's who may look at the client; acts on nothing of it. */
+static void file_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct sharq_queue *q = file->private_data;
+	struct sharq_ctl_stats s;
+
+	sharq_queue_stats(q, &s);
+	seq_printf(m, "sharq-queue:\t%llu\n", q->id);
+	seq_puts(m, "sharq-label:\t");
+	seq_escape(m, q->label, "\n\\");
+	seq_printf(m, "\nsharq-device:\t%s\n", q->dev->name);
+	seq_printf(m, "sharq-state:\t%u\n", READ_ONCE(q->state));
+	seq_printf(m, "sharq-path:\t%u\n", READ_ONCE(q->path));
+	seq_printf(m, "sharq-depth:\t%u\n", q->depth);
+	seq_printf(m, "sharq-commands:\t%llu\n", s.commands);
+	seq_printf(m, "sharq-bytes:\t%llu\n", s.bytes);
+	seq_printf(m, "sharq-in-flight:\t%llu\n", s.in_flight);
+	seq_printf(m, "sharq-pinned:\t%llu\n", s.pinned);
+}
+
+static const struct file_operations file_ops = {
+	.owner = THIS_MODULE,
+	.release = file_release,
+	.flush = file_flush,
+	.poll = file_poll,
+	.unlocked_ioctl = file_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = file_mmap,
+	.uring_cmd = sharq_uring_cmd,
+	.show_fdinfo = file_show_fdinfo,
+};
+
+int sharq_file_new(struct sharq_queue *q, struct file **file)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+
+	if (fd < 0)
+		goto err_queue;
+	*file = anon_inode_getfile("[sharq]", &file_ops, q, O_RDWR | O_CLOEXEC);
+	if (!IS_ERR(*file))
+		return fd;
+	put_unused_fd(fd);
+	fd = PTR_ERR(*file);
+err_queue:
+	sharq_queue_put(q);
+	return fd;
+}

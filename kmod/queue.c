@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/cred.h>
+#include <linux/jiffies.h>
+#include <linux/log2.h>
+#include <linux/poll.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "provider.h"
+
+#define PIN_BYTES_DEFAULT (64ULL << 20)
+
+/* What the client reads in its rings' device_flags: every batch takes a kick. */
+static const u32 device_flags[SHARQ_QUEUE_STATE_COUNT] = {
+	[SHARQ_QUEUE_PAUSED] = SHARQ_DEVICE_PAUSED,
+	[SHARQ_QUEUE_BROKEN] = SHARQ_DEVICE_BROKEN,
+	[SHARQ_QUEUE_QUARANTINED] = SHARQ_DEVICE_QUARANTINED,
+	[SHARQ_QUEUE_CLOSED] = SHARQ_DEVICE_CLOSED,
+	[SHARQ_QUEUE_GONE] = SHARQ_DEVICE_CLOSED,
+};
+
+static struct workqueue_struct *free_queue;
+
+int sharq_queue_init(void)
+{
+	free_queue = alloc_workqueue("sharq", WQ_UNBOUND, 0);
+	return free_queue ? 0 : -ENOMEM;
+}
+
+void sharq_queue_exit(void)
+{
+	destroy_workqueue(free_queue);
+}
+
+/* cq_lock held, or nobody else knows the queue. */
+static void set_state(struct sharq_queue *q, enum sharq_queue_state state)
+{
+	smp_store_release(&q->state, state);
+	WRITE_ONCE(q->rings->device_flags,
+		   SHARQ_DEVICE_NEED_KNOCK | device_flags[state]);
+}
+
+static void wake(struct sharq_queue *q)
+{
+	wake_up_poll(&q->wait, EPOLLIN | EPOLLOUT | EPOLLHUP);
+	sharq_control_changed(q);
+}
+
+/* Takes over a reference to the device. */
+static void join_device(struct sharq_queue *q, struct sharq_device *dev)
+{
+	q->dev = dev;
+	spin_lock(&dev->lock);
+	dev->queues++;
+	spin_unlock(&dev->lock);
+}
+
+static void leave_device(struct sharq_queue *q)
+{
+	spin_lock(&q->dev->lock);
+	q->dev->queues--;
+	spin_unlock(&q->dev->lock);
+	sharq_device_put(q->dev);
+}
+
+static void queue_free(struct work_struct *work)
+{
+	struct sharq_queue *q =
+		container_of(work, struct sharq_queue, free_work);
+
+	if (q->bound) {
+		mmu_notifier_unregister(&q->mn, q->mn.mm);
+		if (q->dev->ops->detach)
+			q->dev->ops->detach(q->dev, q);
+	}
+	sharq_stager_free(q);
+	sharq_control_remove(q);
+	if (q->event)
+		eventfd_ctx_put(q->event);
+	put_pid(q->tgid);
+	vfree(q->rings);
+	leave_device(q);
+	kfree(q);
+}
+
+static void queue_unused(struct kref *refs)
+{
+	struct sharq_queue *q = container_of(refs, struct sharq_queue, refs);
+
+	queue_work(free_queue, &q->free_work);
+}
+
+struct sharq_queue *sharq_queue_get(struct sharq_queue *q)
+{
+	kref_get(&q->refs);
+	return q;
+}
+
+void sharq_queue_put(struct sharq_queue *q)
+{
+	kref_put(&q->refs, queue_unused);
+}
+
+static void queue_init(struct sharq_queue *q)
+{
+	kref_init(&q->refs);
+	INIT_WORK(&q->free_work, queue_free);
+	mutex_init(&q->bind_lock);
+	mutex_init(&q->kick_lock);
+	spin_lock_init(&q->cq_lock);
+	init_waitqueue_head(&q->wait);
+	INIT_LIST_HEAD(&q->active);
+	INIT_LIST_HEAD(&q->pending);
+	INIT_LIST_HEAD(&q->ready);
+}
+
+static void bake_in(struct sharq_queue *q, const struct sharq_ctl_create *c,
+		    kuid_t uid)
+{
+	q->caps = q->dev->caps;
+	if (c->ops)
+		q->caps.ops = c->ops;
+	q->depth = c->depth;
+	q->weight = c->weight ?: SHARQ_WEIGHT_DEFAULT;
+	q->max_in_device = c->in_device ?: SHARQ_IN_DEVICE_DEFAULT;
+	q->uid = uid;
+	q->pin_bytes = c->pin_bytes ?: PIN_BYTES_DEFAULT;
+	q->unbound_until = get_jiffies_64() + msecs_to_jiffies(c->bind_ms);
+	memcpy(q->cookie, c->cookie, sizeof(q->cookie));
+	memcpy(q->label, c->label, sizeof(q->label));
+}
+
+static int make_rings(struct sharq_queue *q)
+{
+	struct sharq_ring_layout l = sharq_ring_layout(q->depth);
+
+	q->map_size = PAGE_ALIGN(l.size);
+	q->rings = vmalloc_user(q->map_size);
+	if (!q->rings)
+		return -ENOMEM;
+	q->sq = (void *)q->rings + l.sq_offset;
+	q->cq = (void *)q->rings + l.cq_offset;
+	set_state(q, SHARQ_QUEUE_UNBOUND);
+	return 0;
+}
+
+int sharq_queue_new(const struct sharq_ctl_create *c, kuid_t uid,
+		    struct sharq_queue **out)
+{
+	struct sharq_device *dev = sharq_device_get(c->device);
+	struct sharq_queue *q;
+	int ret;
+
+	if (!dev)
+		return -ENODEV;
+	ret = -EINVAL;
+	if (c->ops & ~dev->caps.ops)
+		goto err_device;
+	ret = -ENOMEM;
+	q = kzalloc(sizeof(*q), GFP_KERNEL_ACCOUNT);
+	if (!q)
+		goto err_device;
+	queue_init(q);
+	join_device(q, dev);
+	bake_in(q, c, uid);
+	ret = make_rings(q);
+	if (ret)
+		goto err_queue;
+	ret = sharq_control_add(q);
+	if (ret)
+		goto err_rings;
+	/* From here on others may hold it. */
+	if (READ_ONCE(dev->gone)) {
+		sharq_queue_put(q);
+		return -ENODEV;
+	}
+	*out = q;
+	return 0;
+
+err_rings:
+	vfree(q->rings);
+err_queue:
+	leave_device(q);
+	kfree(q);
+	return ret;
+err_device:
+	sharq_device_put(dev);
+	return ret;
+}
+
+int sharq_queue_enter(const struct sharq_queue *q)
+{
+	/* Pairs with set_state(): who sees RUNNING sees whose it is. */
+	enum sharq_queue_state state = smp_load_acquire(&q->state);
+	const struct mm_struct *mm = READ_ONCE(q->mm);
+
+	if (mm && mm != current->mm)
+		return -EPERM;
+	if (sharq_state_dead(state))
+		return -ESHUTDOWN;
+	return state == SHARQ_QUEUE_UNBOUND ? -ENOTCONN : 0;
+}
+
+static void client_gone(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	sharq_queue_end(container_of(mn, struct sharq_queue, mn),
+			SHARQ_QUEUE_GONE);
+}
+
+static const struct mmu_notifier_ops notifier_ops = {
+	.release = client_gone,
+};
+
+static int may_bind(const struct sharq_queue *q, struct sharq_bind *b)
+{
+	int ret = sharq_queue_enter(q);
+
+	if (ret != -ENOTCONN)
+		return ret ?: -EBUSY;
+	if (b->flags || b->reserved || b->path > SHARQ_BIND_SHADOW)
+		return -EINVAL;
+	if (!current->mm || !uid_eq(current_euid(), q->uid))
+		return -EPERM;
+	if (time_after64(get_jiffies_64(), q->unbound_until))
+		return -ETIMEDOUT;
+	b->reason_errno = 0;
+	b->reason = q->dev->no_direct;
+	if (b->path == SHARQ_BIND_DIRECT)
+		return -EOPNOTSUPP;
+	if (b->path == SHARQ_BIND_SHADOW)
+		b->reason = SHARQ_REASON_REQUESTED;
+	return 0;
+}
+
+static int attach(struct sharq_queue *q)
+{
+	const struct sharq_device_ops *ops = q->dev->ops;
+	int ret;
+
+	if (q->bound)
+		return 0;
+	ret = ops->attach ? ops->attach(q->dev, q) : 0;
+	if (ret)
+		return ret;
+	q->mn.ops = &notifier_ops;
+	ret = mmu_notifier_register(&q->mn, current->mm);
+	if (ret) {
+		if (ops->detach)
+			ops->detach(q->dev, q);
+		/* It gives up for any signal: so that none disturbs a BIND. */
+		return ret == -EINTR ? -ERESTARTNOINTR : ret;
+	}
+	q->bound = true;
+	return 0;
+}
+
+/* From here on it is the caller's; the notifier holds the mm. */
+static int publish(struct sharq_queue *q, enum sharq_reason reason)
+{
+	int ret = -ESHUTDOWN;
+
+	spin_lock(&q->cq_lock);
+	if (q->state == SHARQ_QUEUE_UNBOUND) {
+		q->path = SHARQ_BIND_SHADOW;
+		q->reason = reason;
+		q->tgid = get_pid(task_tgid(current));
+		WRITE_ONCE(q->mm, current->mm);
+		set_state(q, SHARQ_QUEUE_RUNNING);
+		ret = 0;
+	}
+	spin_unlock(&q->cq_lock);
+	return ret;
+}
+
+static void describe(const struct sharq_queue *q, struct sharq_bind *b)
+{
+	struct sharq_ring_layout l = sharq_ring_layout(q->depth);
+
+	b->flags = SHARQ_BOUND_SYNC_ONLY;
+	b->path = q->path;
+	b->reason = q->reason;
+	b->depth = q->depth;
+	b->sqe_shift = SHARQ_SQE_SHIFT;
+	b->cqe_shift = SHARQ_CQE_SHIFT;
+	b->ops = q->caps.ops;
+	b->max_transfer = q->caps.max_transfer;
+	b->sq_offset = l.sq_offset;
+	b->cq_offset = l.cq_offset;
+	b->map_size = q->map_size;
+	b->map_offset = 0;
+	b->id = q->id;
+}
+
+int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b)
+{
+	int ret;
+
+	if (mutex_lock_killable(&q->bind_lock))
+		return -EINTR;
+	ret = may_bind(q, b);
+	if (!ret)
+		ret = attach(q);
+	if (!ret)
+		ret = publish(q, b->reason);
+	mutex_unlock(&q->bind_lock);
+	if (ret)
+		return ret;
+	describe(q, b);
+	sharq_control_changed(q);
+	return 0;
+}
+
+static int change_state(struct sharq_queue *q, enum sharq_queue_state state)
+{
+	int ret = 0;
+
+	spin_lock(&q->cq_lock);
+	if (sharq_state_dead(q->state))
+		ret = -ESHUTDOWN;
+	else if (q->state == SHARQ_QUEUE_UNBOUND)
+		ret = -ENOTCONN;
+	else
+		set_state(q, state);
+	spin_unlock(&q->cq_lock);
+	if (!ret)
+		wake(q);
+	return ret;
+}
+
+int sharq_queue_pause(struct sharq_queue *q)
+{
+	return change_state(q, SHARQ_QUEUE_PAUSED);
+}
+
+int sharq_queue_resume(struct sharq_queue *q)
+{
+	return change_state(q, SHARQ_QUEUE_RUNNING);
+}
+
+int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
+{
+	bool first;
+
+	spin_lock(&q->cq_lock);
+	first = !sharq_state_dead(q->state);
+	if (first) {
+		set_state(q, state);
+		if (q->event)
+			compat_eventfd_signal(q->event);
+	}
+	spin_unlock(&q->cq_lock);
+	/* Both also when it was dead: BROKEN and CLOSED leave something over. */
+	if (state == SHARQ_QUEUE_GONE)
+		sharq_stager_kill(q);
+	if (state != SHARQ_QUEUE_BROKEN)
+		sharq_sched_cancel(q);
+	if (!first)
+		return -ESHUTDOWN;
+	wake(q);
+	return 0;
+}
+
+void sharq_queue_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats)
+{
+	spin_lock(&q->cq_lock);
+	*stats = q->stats;
+	stats->in_flight = q->in_flight;
+	spin_unlock(&q->cq_lock);
+	stats->id = q->id;
+	stats->pinned = atomic64_read(&q->pinned);
+}
