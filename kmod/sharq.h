@@ -33,8 +33,8 @@
  * bind_lock and kick_lock are never held together. All spinlocks are taken from
  * process context only.
  *
- * Lifetimes: a queue is held by its file (one reference), by each request and
- * by its stager while that runs. The file's release ends it (GONE); the last put
+ * Lifetimes: a queue is held by its file (one reference) and by each request;
+ * its stager goes when it is freed. The file's release ends it (GONE); the last put
  * has it freed by a work item, as that waits for the mmu notifier, which may be
  * what did the last put. A queue holds its device; its client's mm is held by
  * mmgrab() only: mm_users never longer than one access.
@@ -156,7 +156,7 @@ struct sharq_request {
  * @bound:     attached to the device, and @mn registered with @mm: to be undone
  * @unbound_until: jiffies64 until which BIND is accepted
  *
- * kick_lock: @sq_head
+ * kick_lock: @sq_head; @stats.kicks, .short_kicks, .copied, .staged
  * cq_lock:   @cq_tail, @in_flight, @short_kick, @event, @stats' completion part
  *   @in_flight: accepted and not posted; in_flight + (cq_tail - cq_head) is
  *               never over depth
@@ -323,16 +323,18 @@ int sharq_kick(struct sharq_queue *q, u32 count, bool nonblock,
 /* ---- memory.c ---- */
 
 /*
- * sharq_mem_get - make one operand reachable: fills in @buf
+ * sharq_mem_get - make one operand reachable: fills in @buf, of which @op is set
  * @may_copy: a small source may be copied now (nothing before it in the queue's
  *            order can still write to it)
  * Return: 0; -EFAULT and *@fault, the first address that can't be reached so;
- * -EAGAIN: would sleep, and @nonblock; -EBUSY: over pin_bytes for now;
- * -EDQUOT: over pin_bytes by itself; -ENOMEM; -EINTR: a fatal signal. After an
- * error nothing is held. Client's context.
+ * -EAGAIN: would sleep, and @nonblock; -ENOMEM; -EINTR: a fatal signal. After an
+ * error nothing is held. Client's context, kick_lock held. Counts what it pins
+ * and stages in q->pinned; the limit is the caller's to keep.
  */
 int sharq_mem_get(struct sharq_queue *q, struct sharq_buf *buf, bool may_copy,
 		  bool nonblock, u64 *fault);
+/* What pinning or staging @op counts in q->pinned. */
+u64 sharq_mem_size(const struct sharq_operand *op);
 /* Let go; @written: mark pages that the device may have written dirty. */
 void sharq_mem_put(struct sharq_queue *q, struct sharq_buf *buf, bool written);
 /*

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The kick: descriptors are taken out of the ring, checked and handed over. */
+#include <linux/ktime.h>
+#include <linux/minmax.h>
+#include <linux/poll.h>
+
+#include "sharq.h"
+#include "trace.h"
+
+/* Completions that are posted together. */
+#define POSTS 32
+
+/*
+ * struct kick - one kick; kick_lock is held
+ * @now:      when its first request was accepted, or 0
+ * @ordered:  one of @accepted has FENCE or LINK
+ * @accepted: for the scheduler
+ * @posts:    how many of @post are to be posted
+ */
+struct kick {
+	struct sharq_queue *q;
+	struct sharq_batch *batch;
+	bool nonblock;
+	bool ordered;
+	u64 now;
+	struct list_head accepted;
+	struct sharq_cqe *post;
+	unsigned int posts;
+};
+
+/* The client may fill the slots of what was consumed again. */
+static void publish(struct kick *k)
+{
+	smp_store_release(&k->q->rings->sq_head, k->q->sq_head);
+	if (k->posts)
+		sharq_post(k->q, k->post, k->posts);
+	k->posts = 0;
+}
+
+static void post(struct kick *k, const struct sharq_cqe *cqe)
+{
+	if (k->posts == POSTS)
+		publish(k);
+	k->post[k->posts++] = *cqe;
+}
+
+/* Would a descriptor that comes now have nothing to wait for? */
+static bool is_next(const struct kick *k, u16 flags)
+{
+	if (k->ordered ||
+	    (flags & SHARQ_DESC_FENCE && !list_empty(&k->accepted)))
+		return false;
+	return sharq_sched_idle_order(k->q, flags);
+}
+
+static void accept_request(struct kick *k, struct sharq_request *r)
+{
+	if (!k->now)
+		k->now = ktime_get_ns();
+	r->accepted_ns = k->now;
+	r->batch = k->batch;
+	if (r->batch)
+		kref_get(&r->batch->refs);
+	if (r->desc.flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK))
+		k->ordered = true;
+	list_add_tail(&r->node, &k->accepted);
+}
+
+/* Accept what is done already: at once, or when its turn comes. */
+static int accept_done(struct kick *k, const struct sharq_desc *desc, bool next,
+		       const struct sharq_cqe *cqe)
+{
+	struct sharq_request *r;
+
+	if (next && !(desc->flags & SHARQ_DESC_LINK)) {
+		post(k, cqe);
+		return 0;
+	}
+	r = sharq_request_new(k->q, desc);
+	if (!r)
+		return -ENOMEM;
+	r->cqe = *cqe;
+	r->settled = true;
+	accept_request(k, r);
+	return 0;
+}
+
+static void put_operands(struct sharq_request *r)
+{
+	while (r->nbufs)
+		sharq_mem_put(r->queue, &r->buf[--r->nbufs], false);
+	r->staged = false;
+}
+
+static void settle_fault(struct sharq_request *r, bool write, u64 addr)
+{
+	r->cqe.status = write ? SHARQ_FAULT_WRITE : SHARQ_FAULT_READ;
+	r->cqe.flags = SHARQ_CQE_ADDR_VALID;
+	r->cqe.addr = addr;
+	r->settled = true;
+	trace_sharq_fault(r->queue, r->desc.user_data, addr, write);
+}
+
+static int get_operand(struct kick *k, struct sharq_request *r,
+		       const struct sharq_operand *op, bool may_copy)
+{
+	struct sharq_buf *buf = &r->buf[r->nbufs];
+	u64 fault;
+	int ret;
+
+	buf->op = *op;
+	ret = sharq_mem_get(k->q, buf, may_copy, k->nonblock, &fault);
+	if (ret == -EFAULT)
+		settle_fault(r, op->write, fault);
+	if (ret)
+		return ret;
+	r->nbufs++;
+	if (buf->kind == SHARQ_BUF_COPY)
+		k->q->stats.copied += op->len;
+	if (buf->kind != SHARQ_BUF_STAGED)
+		return 0;
+	k->q->stats.staged += op->len;
+	r->staged = true;
+	/* Making a thread sleeps. */
+	return !k->q->stager && k->nonblock ? -EAGAIN : sharq_stager_need(k->q);
+}
+
+/*
+ * Make reachable what a command names, or settle it. Return: 0, or why it can't
+ * be accepted now.
+ */
+static int resolve(struct kick *k, struct sharq_request *r, bool may_copy)
+{
+	struct sharq_operand ops[SHARQ_MAX_OPERANDS];
+	unsigned int n = sharq_operands(&r->desc, ops);
+	u64 size = sharq_request_extra(k->q, &r->desc);
+	int ret = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		size += sharq_mem_size(&ops[i]);
+	if (size > k->q->pin_bytes) {
+		r->cqe.status = SHARQ_DENIED;
+		r->settled = true;
+		return 0;
+	}
+	/* Only kicks raise it, and they hold kick_lock. */
+	if (atomic64_read(&k->q->pinned) + size > k->q->pin_bytes)
+		return -EBUSY;
+	for (unsigned int i = 0; i < n && !ret; i++)
+		ret = get_operand(k, r, &ops[i], may_copy);
+	if (!ret)
+		ret = sharq_request_arm(r);
+	if (ret)
+		put_operands(r);
+	return r->settled ? 0 : ret;
+}
+
+static int accept_command(struct kick *k, const struct sharq_desc *desc,
+			  bool next)
+{
+	struct sharq_request *r = sharq_request_new(k->q, desc);
+	int ret;
+
+	if (!r)
+		return -ENOMEM;
+	/* The source of one that waits may be what it waits for. */
+	ret = resolve(k, r, next);
+	if (ret) {
+		sharq_request_cancel(r);
+		return ret;
+	}
+	accept_request(k, r);
+	return 0;
+}
+
+/* Consume one descriptor. Return: 0, or why it can't be consumed now. */
+static int consume(struct kick *k)
+{
+	struct sharq_queue *q = k->q;
+	struct sharq_desc desc;
+	enum sharq_status status;
+	enum sharq_field field;
+	bool next;
+
+	memcpy(&desc, &q->sq[sharq_ring_slot(q->sq_head, q->depth)],
+	       sizeof(desc));
+	/* From here on only the copy: the compiler must not look again. */
+	barrier();
+
+	status = sharq_check(&desc, &q->caps, &field);
+	trace_sharq_check(q, &desc, status, field);
+	next = is_next(k, desc.flags);
+	if (status != SHARQ_OK || desc.op == SHARQ_OP_NOP) {
+		struct sharq_cqe cqe = {
+			.user_data = desc.user_data,
+			.status = status,
+			.consumed = field,
+		};
+
+		return accept_done(k, &desc, next, &cqe);
+	}
+	return accept_command(k, &desc, next);
+}
+
+/*
+ * Count in @in_flight what may be consumed now: what is there, at most @wanted,
+ * and as much as the CQ will hold. The client's indices may be nonsense: then
+ * -EPROTO. @wanted becomes what could have been consumed with more room.
+ */
+static int reserve(struct sharq_queue *q, u32 *wanted)
+{
+	u32 avail = smp_load_acquire(&q->rings->sq_tail) - q->sq_head;
+	u32 head, busy;
+	int ret;
+
+	if (avail > q->depth)
+		return -EPROTO;
+	*wanted = min(*wanted, avail);
+
+	spin_lock(&q->cq_lock);
+	head = smp_load_acquire(&q->rings->cq_head);
+	busy = q->in_flight + sharq_ring_used(head, q->cq_tail);
+	if (sharq_state_dead(q->state))
+		ret = -ESHUTDOWN;
+	else if (!sharq_ring_in_step(head, q->cq_tail, q->depth))
+		ret = -EPROTO;
+	else if (q->state != SHARQ_QUEUE_RUNNING || busy >= q->depth)
+		ret = 0;
+	else
+		ret = min(*wanted, q->depth - busy);
+	if (ret > 0)
+		q->in_flight += ret;
+	spin_unlock(&q->cq_lock);
+	return ret;
+}
+
+/*
+ * Give back what was reserved and not consumed. Return: whether something is in
+ * flight whose end will tell that it is worth another try; only then EPOLLOUT
+ * waits for that.
+ */
+static bool give_back(struct sharq_queue *q, u32 unused, bool shortage)
+{
+	bool in_flight;
+
+	spin_lock(&q->cq_lock);
+	q->in_flight -= unused;
+	in_flight = q->in_flight;
+	if (shortage && in_flight)
+		q->short_kick = true;
+	spin_unlock(&q->cq_lock);
+	wake_up_interruptible_poll(&q->wait, EPOLLOUT);
+	return in_flight;
+}
+
+/* Consume what was reserved. Return: how many, or why not even one. */
+static int consume_all(struct kick *k, u32 reserved)
+{
+	struct sharq_queue *q = k->q;
+	u32 n = 0;
+	int ret = 0;
+
+	while (n < reserved && READ_ONCE(q->state) == SHARQ_QUEUE_RUNNING) {
+		ret = consume(k);
+		if (ret)
+			break;
+		q->sq_head++;
+		n++;
+	}
+	if (n)
+		publish(k);
+	if (n < reserved) {
+		bool shortage = ret == -EBUSY || ret == -ENOMEM;
+		bool in_flight = give_back(q, reserved - n, shortage);
+
+		if (ret == -EBUSY || (ret == -ENOMEM && in_flight))
+			ret = 0;
+	}
+	/* Only now: their completions undo what give_back() noted. */
+	if (!list_empty(&k->accepted))
+		sharq_sched_add(q, &k->accepted);
+	return n ? n : ret;
+}
+
+static int kick_locked(struct kick *k, u32 wanted)
+{
+	int ret = reserve(k->q, &wanted);
+
+	k->q->stats.kicks++;
+	if (ret > 0)
+		ret = consume_all(k, ret);
+	if (ret >= 0 && ret < wanted)
+		k->q->stats.short_kicks++;
+	return ret;
+}
+
+int sharq_kick(struct sharq_queue *q, u32 count, bool nonblock,
+	       struct sharq_batch *batch)
+{
+	struct sharq_cqe cqes[POSTS];
+	struct kick k = {
+		.q = q,
+		.batch = batch,
+		.nonblock = nonblock,
+		.accepted = LIST_HEAD_INIT(k.accepted),
+		.post = cqes,
+	};
+	int ret;
+
+	if (!nonblock)
+		ret = mutex_lock_killable(&q->kick_lock);
+	else
+		ret = mutex_trylock(&q->kick_lock) ? 0 : -EAGAIN;
+	if (ret)
+		return ret;
+	ret = kick_locked(&k, count);
+	mutex_unlock(&q->kick_lock);
+
+	if (ret == -EPROTO) {
+		sharq_queue_end(q, SHARQ_QUEUE_BROKEN);
+		ret = -ESHUTDOWN;
+	}
+	trace_sharq_kick(q, count, ret);
+	return ret;
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Client memory, for the length of one command: small sources are copied, the
+ * rest is pinned, and what may not be pinned is staged in pages of ours.
+ */
+#include <linux/backing-dev.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "compat.h"
+#include "sharq.h"
+#include "trace.h"
+
+/* Pages are reached by their address in the linear mapping. */
+static_assert(!IS_ENABLED(CONFIG_HIGHMEM));
+
+/* So often a fault may succeed at one address and leave nothing to pin there. */
+#define FAULTS_MAX 8
+/* Longest run that sharq_mem_at() looks for. */
+#define RUN_MAX SZ_256K
+
+/* What sharq_mem_get()'s steps return when they find that it takes staging. */
+#define STAGE 1
+
+/*
+ * struct reach - an operand on its way to being reachable
+ * @addr:  of its first byte
+ * @done:  bytes that are reached; addr + done begins a page, but at 0
+ * @fault: with -EFAULT: the first address that can't be
+ */
+struct reach {
+	struct mm_struct *mm;
+	struct sharq_buf *buf;
+	unsigned long addr;
+	u32 done;
+	unsigned long fault;
+};
+
+static unsigned int operand_pages(const struct sharq_operand *op)
+{
+	return DIV_ROUND_UP_ULL(offset_in_page(op->addr) + (u64)op->len,
+				PAGE_SIZE);
+}
+
+u64 sharq_mem_size(const struct sharq_operand *op)
+{
+	return (u64)operand_pages(op) << PAGE_SHIFT;
+}
+
+/*
+ * A filesystem that writes back wants to be told before a page of a shared
+ * mapping is written: a pin would get round that, and for how long nobody knows.
+ */
+static bool vma_needs_staging(const struct vm_area_struct *vma)
+{
+	const unsigned long shared = VM_SHARED | VM_MAYWRITE;
+	const struct vm_operations_struct *ops = vma->vm_ops;
+
+	if ((vma->vm_flags & shared) != shared)
+		return false;
+	if (ops && (ops->page_mkwrite || ops->pfn_mkwrite))
+		return true;
+	return vma->vm_file && mapping_can_writeback(vma->vm_file->f_mapping);
+}
+
+/* Look at the VMAs of what isn't reached yet; mmap_lock is held. */
+static int check_vmas(struct reach *r)
+{
+	unsigned long want = r->buf->op.write ? VM_WRITE : VM_READ;
+	unsigned long addr = r->addr + r->done;
+	unsigned long end = r->addr + r->buf->op.len;
+	int ret = 0;
+
+	while (addr < end) {
+		struct vm_area_struct *vma = find_vma(r->mm, addr);
+
+		if (!vma || vma->vm_start > addr || !(vma->vm_flags & want) ||
+		    vma->vm_flags & (VM_IO | VM_PFNMAP)) {
+			r->fault = addr;
+			return -EFAULT;
+		}
+		if (vma_needs_staging(vma))
+			ret = STAGE;
+		addr = vma->vm_end;
+	}
+	return ret;
+}
+
+/* Copy as far as it goes without a fault. */
+static void copy_present(struct reach *r)
+{
+	u32 len = r->buf->op.len;
+
+	while (r->done < len) {
+		unsigned long addr = r->addr + r->done;
+		u32 n = min_t(u32, len - r->done,
+			      PAGE_SIZE - offset_in_page(addr));
+
+		if (copy_from_user_nofault(r->buf->data + r->done,
+					   (const void __user *)addr, n))
+			return;
+		r->done += n;
+	}
+}
+
+static unsigned int pages_reached(const struct reach *r)
+{
+	if (!r->done)
+		return 0;
+	return DIV_ROUND_UP_ULL(r->buf->offset + (u64)r->done, PAGE_SIZE);
+}
+
+/*
+ * Pin as far as it goes without a fault. Why it went no further is for
+ * fixup_user_fault() to say.
+ */
+static void pin_present(struct reach *r)
+{
+	struct sharq_buf *buf = r->buf;
+	unsigned int flags = FOLL_NOFAULT | (buf->op.write ? FOLL_WRITE : 0);
+	unsigned int have = pages_reached(r);
+	long n;
+
+	n = compat_pin_user_pages((r->addr + r->done) & PAGE_MASK,
+				  buf->nr - have, flags, buf->pages + have);
+	if (n > 0)
+		r->done = min_t(u64, buf->op.len,
+				((u64)(have + n) << PAGE_SHIFT) - buf->offset);
+}
+
+/* Have the next page made present. May let go of mmap_lock and take it again. */
+static int fault_in(struct reach *r)
+{
+	unsigned int flags = r->buf->op.write ? FAULT_FLAG_WRITE
+					      : FAULT_FLAG_UNSHARE;
+	bool unlocked = false;
+	int ret;
+
+	r->fault = r->addr + r->done;
+	ret = fixup_user_fault(r->mm, r->fault, flags, &unlocked);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return ret && ret != -ENOMEM ? -EFAULT : ret;
+}
+
+/*
+ * Copy or pin all of it under mmap_lock, so that what the VMAs say holds. What
+ * can be faulted in and still not be pinned (secret memory) is staged, too.
+ */
+static int reach_locked(struct reach *r, bool nonblock)
+{
+	unsigned int faults = 0;
+	int ret;
+
+	for (;;) {
+		u32 before = r->done;
+
+		ret = check_vmas(r);
+		if (ret < 0 || (ret && r->buf->kind == SHARQ_BUF_PINNED))
+			return ret;
+		if (r->buf->kind == SHARQ_BUF_COPY)
+			copy_present(r);
+		else
+			pin_present(r);
+		if (r->done == r->buf->op.len)
+			return 0;
+		if (nonblock)
+			return -EAGAIN;
+		faults = r->done == before ? faults + 1 : 1;
+		if (faults > FAULTS_MAX)
+			return STAGE;
+		ret = fault_in(r);
+		if (ret)
+			return ret;
+	}
+}
+
+static int reach(struct reach *r, bool nonblock)
+{
+	int ret;
+
+	if (nonblock) {
+		if (!mmap_read_trylock(r->mm))
+			return -EAGAIN;
+	} else if (mmap_read_lock_killable(r->mm)) {
+		return -EINTR;
+	}
+	ret = reach_locked(r, nonblock);
+	mmap_read_unlock(r->mm);
+	return ret;
+}
+
+static int get_copy(struct reach *r, bool nonblock)
+{
+	struct sharq_buf *buf = r->buf;
+	int ret;
+
+	buf->kind = SHARQ_BUF_COPY;
+	buf->data = kmalloc(buf->op.len, GFP_KERNEL_ACCOUNT);
+	if (!buf->data)
+		return -ENOMEM;
+	ret = reach(r, nonblock);
+	if (ret)
+		kfree(buf->data);
+	return ret;
+}
+
+static int alloc_page_array(struct sharq_buf *buf)
+{
+	buf->offset = offset_in_page(buf->op.addr);
+	buf->nr = operand_pages(&buf->op);
+	buf->pages = buf->few;
+	if (buf->nr > ARRAY_SIZE(buf->few))
+		buf->pages = kvmalloc_array(buf->nr, sizeof(*buf->pages),
+					    GFP_KERNEL_ACCOUNT);
+	return buf->pages ? 0 : -ENOMEM;
+}
+
+static void free_page_array(struct sharq_buf *buf)
+{
+	if (buf->pages != buf->few)
+		kvfree(buf->pages);
+}
+
+static int get_pinned(struct reach *r, bool nonblock)
+{
+	struct sharq_buf *buf = r->buf;
+	int ret;
+
+	buf->kind = SHARQ_BUF_PINNED;
+	ret = alloc_page_array(buf);
+	if (ret)
+		return ret;
+	ret = reach(r, nonblock);
+	if (!ret)
+		return 0;
+	unpin_user_pages(buf->pages, pages_reached(r));
+	free_page_array(buf);
+	return ret;
+}
+
+static void free_staging(struct sharq_buf *buf, unsigned int nr)
+{
+	while (nr)
+		__free_page(buf->pages[--nr]);
+	free_page_array(buf);
+}
+
+static int get_staging(struct sharq_buf *buf)
+{
+	/* What a device claims to have written and hasn't must be no leak. */
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | (buf->op.write ? __GFP_ZERO : 0);
+	int ret;
+
+	buf->kind = SHARQ_BUF_STAGED;
+	ret = alloc_page_array(buf);
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < buf->nr; i++) {
+		buf->pages[i] = alloc_page(gfp);
+		if (!buf->pages[i]) {
+			free_staging(buf, i);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* What is held, against the queue's limit and for the client's own figures. */
+static void account(struct sharq_queue *q, const struct sharq_buf *buf, s64 nr)
+{
+	if (buf->kind == SHARQ_BUF_COPY)
+		return;
+	atomic64_add(nr * (s64)PAGE_SIZE, &q->pinned);
+	if (buf->kind == SHARQ_BUF_PINNED)
+		atomic64_add(nr, &q->mm->pinned_vm);
+}
+
+int sharq_mem_get(struct sharq_queue *q, struct sharq_buf *buf, bool may_copy,
+		  bool nonblock, u64 *fault)
+{
+	struct reach r = { .mm = q->mm, .buf = buf };
+	int ret;
+
+	r.addr = untagged_addr((unsigned long)buf->op.addr);
+	if (may_copy && !buf->op.write && buf->op.len <= SHARQ_COPY_MAX)
+		ret = get_copy(&r, nonblock);
+	else
+		ret = get_pinned(&r, nonblock);
+	if (ret == STAGE)
+		ret = get_staging(buf);
+	if (!ret)
+		account(q, buf, buf->nr);
+	else
+		buf->kind = SHARQ_BUF_NONE;
+	*fault = r.fault;
+	trace_sharq_map(q, buf, ret);
+	return ret;
+}
+
+void sharq_mem_put(struct sharq_queue *q, struct sharq_buf *buf, bool written)
+{
+	account(q, buf, -(s64)buf->nr);
+	switch (buf->kind) {
+	case SHARQ_BUF_NONE:
+		break;
+	case SHARQ_BUF_COPY:
+		kfree(buf->data);
+		break;
+	case SHARQ_BUF_PINNED:
+		unpin_user_pages_dirty_lock(buf->pages, buf->nr,
+					    buf->op.write && written);
+		free_page_array(buf);
+		break;
+	case SHARQ_BUF_STAGED:
+		free_staging(buf, buf->nr);
+		break;
+	}
+	buf->kind = SHARQ_BUF_NONE;
+}
+
+/* Bounded, as a slice is: what comes after it would be looked at in vain. */
+static u32 run_length(const struct sharq_buf *buf, size_t from, u32 most)
+{
+	unsigned int i = from >> PAGE_SHIFT;
+	u32 run = PAGE_SIZE - offset_in_page(from);
+
+	most = min_t(u32, most, RUN_MAX);
+	for (; run < most; run += PAGE_SIZE, i++)
+		if (page_address(buf->pages[i + 1]) !=
+		    page_address(buf->pages[i]) + PAGE_SIZE)
+			return run;
+	return most;
+}
+
+void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *run)
+{
+	size_t from = (size_t)buf->offset + at;
+	u32 rest = buf->op.len - at;
+
+	if (buf->kind == SHARQ_BUF_COPY) {
+		*run = rest;
+		return buf->data + at;
+	}
+	*run = run_length(buf, from, rest);
+	return page_address(buf->pages[from >> PAGE_SHIFT]) +
+	       offset_in_page(from);
+}
