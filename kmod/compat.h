@@ -8,7 +8,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/mm.h>
-#if __has_include(<linux/io_uring/cmd.h>)
+#ifdef SHARQ_HAS_URING_CMD_H
 #include <linux/io_uring/cmd.h>
 #else
 #include <linux/io_uring.h>
@@ -48,7 +48,7 @@ static inline long compat_pin_user_pages(unsigned long start, unsigned long n,
 /* The 16 bytes of a URING_CMD; they may lie in memory shared with the client. */
 static inline const void *compat_uring_payload(const struct io_uring_cmd *cmd)
 {
-#if __has_include(<linux/io_uring/cmd.h>)
+#ifdef SHARQ_HAS_URING_CMD_H
 	return cmd->sqe->cmd;
 #else
 	return cmd->cmd;
