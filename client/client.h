@@ -30,8 +30,12 @@
 /* Regions that a connection can have. */
 #define MAX_REGIONS 512
 #define REQUEST_TIMEOUT_MS 10000
+/* Longest that closing a shadow queue waits for what is in the device. */
+#define QUIESCE_MS 10000
 
 struct region;
+struct kicker;
+struct io_uring_sqe;
 
 /*
  * struct sharq - a connection
@@ -39,6 +43,7 @@ struct region;
  * @path:    the daemon's socket; NULL: connected to nothing
  * @sock:    -1 while the daemon is away (wire_lock)
  * @queues:  queues that the daemon made for us and that are open (wire_lock)
+ * @paths:   1 << enum sharq_path of every queue that was ever open
  * @frame:   where replies are received (wire_lock)
  * @map:     where the regions lie, for lookups without a lock: one word each,
  *           see region.c
@@ -53,6 +58,7 @@ struct sharq {
 	int sock;
 	uint64_t next_id, session, token;
 	unsigned int queues;
+	_Atomic unsigned int paths;
 	struct sharq_frame *frame;
 
 	pthread_mutex_t grow_lock, heap_lock;
@@ -113,6 +119,8 @@ struct sharq_sqe {
  * @slots:       SQ slot -> record, to know what a dead device never took
  * @done:        completions that the caller hasn't seen, a ring
  * @ring:        NULL: inline queue
+ * @kicker:      of a shadow queue, else NULL
+ * @fd:          shadow: the queue's file; embedded: the socket to its engine
  */
 struct sharq_queue {
 	struct sharq *s;
@@ -142,7 +150,8 @@ struct sharq_queue {
 	struct sharq_codec *codec;
 	/* Inline: a LINK of the chain that runs now has failed. */
 	bool chain_failed;
-	int sock, epoll, event;
+	struct kicker *kicker;
+	int fd, epoll, event;
 	size_t map_size;
 	struct sharq_queue_counts counts;
 	struct sharq_queue_info info;
@@ -161,7 +170,8 @@ int fail(struct sharq *s, int err, const char *fmt, ...)
  * request.c
  *
  * request - send @req, wait for its reply
- * @want_fds: how many descriptors must come with it
+ * @want_fds: how many descriptors must come with it; of the two of a queue, 1
+ *            if the reply says bind
  * @fds:      set to them; the caller's then
  * @msg:      set to the message, to be freed with reply_free(); with an error
  *            it is NULL and sharq_error() has the sentence
@@ -172,10 +182,11 @@ void reply_free(Sharq__Pb__ServerMessage *msg);
 /* Connect and say hello; wire_lock held or nobody else there yet. */
 int wire_connect(struct sharq *s);
 
-/* region.c. region_holds: is all of this inside one region? */
+/* region.c. region_holds: is all of this inside one shared region? */
 bool region_holds(struct sharq *s, unsigned int *hint, uint64_t addr,
 		  uint32_t len);
-void *heap_alloc(struct sharq *s, size_t size, bool grow);
+/* @local: need not be shared with an engine */
+void *heap_alloc(struct sharq *s, size_t size, bool grow, bool local);
 void heap_free(struct sharq *s, void *p);
 void regions_free(struct sharq *s, bool mapped);
 
@@ -202,11 +213,55 @@ void stage_free(struct sharq_queue *q, const struct stage *stages,
 /* inline.c */
 void run_inline(struct sharq_queue *q, const struct sharq_desc *desc);
 
-/* push.c. push: publish what may be published. */
+/*
+ * push.c
+ *
+ * accept_prepared - take over what is prepared. Return: how much, or -errno
+ * fill_ring - publish what may be published. Return: whether there was some
+ * push - the same, and knock if the device wants that
+ */
+int accept_prepared(struct sharq_queue *q);
+bool fill_ring(struct sharq_queue *q);
 void push(struct sharq_queue *q);
 void knock(struct sharq_queue *q);
 
-/* complete.c */
+/* shadow.c: bind q->fd to this process, as @path. With an error the caller
+ * frees @q. */
+int shadow_open(struct sharq_queue *q, uint32_t path,
+		const Sharq__Pb__QueueCreated *c);
+
+/*
+ * kick.c: all but the first two for shadow queues only
+ *
+ * kick - ask for what is published, unless a kick is out
+ * kick_wanted - is there something to ask for, and nobody who does?
+ * kick_again - kick, if what made the last one short has changed
+ * kick_reap - look for the result of one that went on without us
+ * kick_look - ask the file what has changed
+ * kick_sleep - until something changes, at most @ms. Return: 0 or -errno
+ * kick_watch - let q->epoll wait for the same
+ * kick_quiesce - wait until the device leaves the caller's memory alone
+ * kick_fill, kick_lend, kick_lent - for a ring of the application's: the entry,
+ *   that it has one, and its result. Return: 0 or -EAGAIN: something is left
+ */
+int kicker_new(struct kicker **k);
+struct kicker *kicker_free(struct kicker *k, bool ours);
+void kick(struct sharq_queue *q);
+bool kick_wanted(const struct sharq_queue *q);
+bool kick_pending(const struct sharq_queue *q);
+void kick_again(struct sharq_queue *q);
+void kick_reap(struct sharq_queue *q);
+void kick_look(struct sharq_queue *q);
+int kick_sleep(struct sharq_queue *q, int ms);
+int kick_watch(struct sharq_queue *q);
+void kick_quiesce(struct sharq_queue *q);
+void kick_fill(const struct sharq_queue *q, struct io_uring_sqe *sqe,
+	       uint32_t flags);
+void kick_lend(struct sharq_queue *q);
+int kick_lent(struct sharq_queue *q, int res);
+
+/* complete.c. take_completions: whether there were some. */
+bool take_completions(struct sharq_queue *q);
 void complete_local(struct sharq_queue *q, const struct sharq_cqe *cqe);
 void queue_dead(struct sharq_queue *q, uint32_t why);
 

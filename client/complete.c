@@ -99,7 +99,7 @@ static void finish(struct sharq_queue *q, uint64_t id, struct sharq_cqe *c)
 }
 
 /* Take what the device has completed. Return: whether there was something. */
-static bool take(struct sharq_queue *q)
+bool take_completions(struct sharq_queue *q)
 {
 	uint32_t tail, from = q->cq_head;
 
@@ -130,10 +130,13 @@ static bool held_back(const struct sharq_queue *q)
 /* The same; what was held back may go on then. */
 static bool harvest(struct sharq_queue *q)
 {
-	if (!take(q))
+	if (!take_completions(q))
 		return false;
 	if (held_back(q))
 		push(q);
+	/* What made a kick short may have been these. */
+	if (q->kicker && kick_wanted(q))
+		kick(q);
 	return true;
 }
 
@@ -155,12 +158,13 @@ void queue_dead(struct sharq_queue *q, uint32_t why)
 	uint64_t one = 1;
 	uint32_t head;
 
-	if ((q->dead & why) == why)
+	/* A kick that is out may take some more: it'll be looked at then. */
+	if ((q->dead & why) == why || (q->kicker && kick_pending(q)))
 		return;
 	why |= q->dead |
 	       (__atomic_load_n(&q->ring->device_flags, __ATOMIC_ACQUIRE) &
 		SHARQ_DEVICE_DEAD);
-	take(q);
+	take_completions(q);
 	head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
 	/* A device that was killed may have taken more than it had time to say. */
 	if (why & SHARQ_DEVICE_DEAD &&
@@ -188,8 +192,10 @@ void queue_dead(struct sharq_queue *q, uint32_t why)
 	if (q->event < 0)
 		return;
 	/* An end of file is readable for ever: nobody could poll for more. */
-	if (why & QUEUE_GONE)
-		epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->sock, NULL);
+	if (q->kicker)
+		kick_watch(q);
+	else if (why & QUEUE_GONE)
+		epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->fd, NULL);
 	if (write(q->event, &one, sizeof(one)) < 0)
 		return;
 }
@@ -202,28 +208,44 @@ static void drain_events(struct sharq_queue *q)
 
 	if (q->dead & QUEUE_GONE)
 		return;
+	if (q->kicker) {
+		kick_look(q);
+		return;
+	}
 	do {
-		n = recv(q->sock, bytes, sizeof(bytes), MSG_DONTWAIT);
+		n = recv(q->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		q->counts.syscalls++;
 	} while (n == sizeof(bytes) || (n < 0 && errno == EINTR));
 	if (!n || (n < 0 && errno != EAGAIN))
 		queue_dead(q, QUEUE_GONE);
 }
 
+static bool knock_wanted(const struct sharq_queue *q, uint32_t flags)
+{
+	if (q->kicker)
+		return kick_wanted(q);
+	flags &= SHARQ_DEVICE_NEED_KNOCK | SHARQ_DEVICE_PAUSED;
+	return flags == SHARQ_DEVICE_NEED_KNOCK &&
+	       __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE) !=
+		       q->sq_tail;
+}
+
 /* Nothing in the ring: is the device dead, asleep, or gone? */
 static void attend(struct sharq_queue *q)
 {
-	uint32_t flags, head;
+	uint32_t flags;
 
+	if (q->kicker)
+		kick_reap(q);
 	flags = __atomic_load_n(&q->ring->device_flags, __ATOMIC_ACQUIRE);
-	if (flags & SHARQ_DEVICE_DEAD) {
+	if (flags & SHARQ_DEVICE_DEAD)
 		queue_dead(q, flags & SHARQ_DEVICE_DEAD);
-	} else if ((flags & (SHARQ_DEVICE_NEED_KNOCK | SHARQ_DEVICE_PAUSED)) ==
-		   SHARQ_DEVICE_NEED_KNOCK) {
-		head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
-		/* While polling ever more rarely: it may only want a CPU. */
-		if (head != q->sq_tail &&
-		    (q->armed || !(q->idle_peeks & (q->idle_peeks - 1))))
+	/* While polling ever more rarely: it may only want a CPU. */
+	else if ((q->armed || !(q->idle_peeks & (q->idle_peeks - 1))) &&
+		 knock_wanted(q, flags)) {
+		if (q->kicker)
+			kick_again(q);
+		else
 			knock(q);
 	}
 	if (++q->idle_peeks >= IDLE_PEEKS) {
@@ -254,6 +276,11 @@ static void arm(struct sharq_queue *q)
 	drain_events(q);
 	set_want(q, true);
 	harvest(q);
+	if (q->kicker) {
+		if (kick_wanted(q))
+			kick_again(q);
+		kick_watch(q);
+	}
 }
 
 static bool have(const struct sharq_queue *q)
@@ -325,21 +352,31 @@ static bool spin(struct sharq_queue *q, int64_t start, int64_t deadline)
 	return false;
 }
 
+static int socket_sleep(struct sharq_queue *q, int ms)
+{
+	struct pollfd p = { .fd = q->fd, .events = POLLIN };
+	int n;
+
+	q->counts.syscalls++;
+	n = poll(&p, 1, ms);
+	if (n < 0)
+		return -errno;
+	if (n)
+		drain_events(q);
+	return 0;
+}
+
 /* Sleep until an event, at most until @deadline. Return: 0 or -EINTR. */
 static int doze(struct sharq_queue *q, int64_t now, int64_t deadline)
 {
-	struct pollfd p = { .fd = q->sock, .events = POLLIN };
 	int64_t ms = (deadline - now + 999999) / 1000000;
-	int n, rc = 0;
+	int rc = 0;
 
 	set_want(q, true);
 	if (!collect(q) && busy(q)) {
-		q->counts.syscalls++;
-		n = poll(&p, 1, ms < NAP_MS ? (int)ms : NAP_MS);
-		if (n < 0)
-			rc = -errno;
-		else if (n)
-			drain_events(q);
+		ms = ms < NAP_MS ? ms : NAP_MS;
+		rc = q->kicker ? kick_sleep(q, (int)ms)
+			       : socket_sleep(q, (int)ms);
 	}
 	/* Who polls sharq_queue_fd() goes on to want them. */
 	if (q->event < 0)
@@ -384,38 +421,50 @@ void sharq_cqe_seen(struct sharq_queue *q, const struct sharq_cqe *cqe)
 	q->outstanding--;
 }
 
-int sharq_queue_fd(struct sharq_queue *q)
+static int poll_set_new(struct sharq_queue *q)
 {
 	struct epoll_event e = { .events = EPOLLIN };
-	int epoll, event, rc;
+	int rc;
+
+	q->epoll = epoll_create1(EPOLL_CLOEXEC);
+	q->event = eventfd(have(q), EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->epoll < 0 || q->event < 0 ||
+	    epoll_ctl(q->epoll, EPOLL_CTL_ADD, q->event, &e)) {
+		rc = -errno;
+	} else if (q->kicker) {
+		rc = kick_watch(q);
+	} else {
+		rc = q->ring && epoll_ctl(q->epoll, EPOLL_CTL_ADD, q->fd, &e)
+			     ? -errno
+			     : 0;
+	}
+	if (!rc)
+		return 0;
+	if (q->epoll >= 0)
+		close(q->epoll);
+	if (q->event >= 0)
+		close(q->event);
+	q->epoll = q->event = -1;
+	return rc;
+}
+
+int sharq_queue_fd(struct sharq_queue *q)
+{
+	uint64_t one = 1;
+	int rc;
 
 	if (!guarded(q->s))
 		return -EPERM;
 	if (q->epoll >= 0)
 		return q->epoll;
-	epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (epoll < 0)
-		return -errno;
-	event = eventfd(have(q), EFD_CLOEXEC | EFD_NONBLOCK);
-	if (event < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, event, &e) ||
-	    (q->ring && epoll_ctl(epoll, EPOLL_CTL_ADD, q->sock, &e))) {
-		rc = -errno;
-		if (event >= 0)
-			close(event);
-		close(epoll);
+	rc = poll_set_new(q);
+	if (rc)
 		return rc;
-	}
-	q->epoll = epoll;
-	q->event = event;
 	if (!q->ring || q->dead & QUEUE_GONE)
-		return epoll;
+		return q->epoll;
 	set_want(q, true);
 	/* What came before that was without an event: make it readable. */
-	if (collect(q)) {
-		uint64_t one = 1;
-
-		if (write(event, &one, sizeof(one)) < 0)
-			return -errno;
-	}
-	return epoll;
+	if (collect(q) && write(q->event, &one, sizeof(one)) < 0)
+		return -errno;
+	return q->epoll;
 }

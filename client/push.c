@@ -41,22 +41,21 @@ struct sharq_sqe *sharq_get_sqe(struct sharq_queue *q)
 
 void knock(struct sharq_queue *q)
 {
+	if (q->kicker) {
+		kick(q);
+		return;
+	}
 	q->counts.syscalls++;
-	if (send(q->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	if (send(q->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 	    (errno == EPIPE || errno == ECONNRESET))
 		queue_dead(q, QUEUE_GONE);
 }
 
-static void publish(struct sharq_queue *q)
+static void knock_if_asked(struct sharq_queue *q)
 {
-	uint32_t flags;
+	uint32_t flags =
+		__atomic_load_n(&q->ring->device_flags, __ATOMIC_SEQ_CST);
 
-	/*
-	 * Sequentially consistent, both, as at the device, which sets
-	 * NEED_KNOCK, then looks at sq_tail: one of us sees the other.
-	 */
-	__atomic_store_n(&q->ring->sq_tail, q->sq_tail, __ATOMIC_SEQ_CST);
-	flags = __atomic_load_n(&q->ring->device_flags, __ATOMIC_SEQ_CST);
 	if (flags & SHARQ_DEVICE_DEAD)
 		queue_dead(q, flags & SHARQ_DEVICE_DEAD);
 	else if (flags & SHARQ_DEVICE_NEED_KNOCK)
@@ -128,7 +127,8 @@ static bool reachable(struct sharq_queue *q, const struct sharq_desc *desc)
 	struct sharq_operand ops[SHARQ_MAX_OPERANDS];
 	unsigned int n;
 
-	if (desc->op >= SHARQ_OP_COUNT)
+	/* The kernel reaches all that this process does. */
+	if (q->kicker || desc->op >= SHARQ_OP_COUNT)
 		return true;
 	n = sharq_operands(desc, ops);
 	for (unsigned int i = 0; i < n; i++)
@@ -213,7 +213,7 @@ pushed:
 	return true;
 }
 
-void push(struct sharq_queue *q)
+bool fill_ring(struct sharq_queue *q)
 {
 	uint32_t published = q->sq_tail;
 
@@ -221,8 +221,21 @@ void push(struct sharq_queue *q)
 	       push_one(q,
 			&q->sqes[sharq_ring_slot(q->push_tail, q->depth)].desc))
 		q->push_tail++;
-	if (q->sq_tail != published)
-		publish(q);
+	if (q->sq_tail == published)
+		return false;
+	/*
+	 * Sequentially consistent, as the look at NEED_KNOCK that follows, and
+	 * as at the device, which sets that, then looks at sq_tail: one of us
+	 * sees the other.
+	 */
+	__atomic_store_n(&q->ring->sq_tail, q->sq_tail, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+void push(struct sharq_queue *q)
+{
+	if (fill_ring(q))
+		knock_if_asked(q);
 }
 
 static int refuse(struct sharq_queue *q, uint32_t dropped)
@@ -244,12 +257,10 @@ static int refuse(struct sharq_queue *q, uint32_t dropped)
 		    (unsigned long long)q->info.id, why);
 }
 
-int sharq_submit(struct sharq_queue *q)
+int accept_prepared(struct sharq_queue *q)
 {
 	uint32_t n = q->prep_tail - q->submit_tail, flags;
 
-	if (!guarded(q->s))
-		return -EPERM;
 	if (q->ring && !q->dead) {
 		flags = __atomic_load_n(&q->ring->device_flags,
 					__ATOMIC_ACQUIRE);
@@ -260,6 +271,17 @@ int sharq_submit(struct sharq_queue *q)
 		return refuse(q, n);
 	q->submit_tail = q->prep_tail;
 	q->counts.submitted += n;
-	push(q);
 	return (int)n;
+}
+
+int sharq_submit(struct sharq_queue *q)
+{
+	int n;
+
+	if (!guarded(q->s))
+		return -EPERM;
+	n = accept_prepared(q);
+	if (n >= 0)
+		push(q);
+	return n;
 }

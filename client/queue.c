@@ -79,8 +79,9 @@ static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
 		close(q->epoll);
 	if (q->event >= 0)
 		close(q->event);
-	if (q->sock >= 0)
-		close(q->sock);
+	q->kicker = kicker_free(q->kicker, ours);
+	if (q->fd >= 0)
+		close(q->fd);
 	sharq_codec_free(q->codec);
 	free(q->sqes);
 	free(q->done);
@@ -101,7 +102,7 @@ static int queue_new(struct sharq *s, const struct sharq_queue_opts *opts,
 	if (!q)
 		return fail(s, -ENOMEM, "out of memory");
 	q->s = s;
-	q->sock = q->epoll = q->event = -1;
+	q->fd = q->epoll = q->event = -1;
 	q->flags = opts->flags;
 	q->inline_max = opts->inline_max ? opts->inline_max
 					 : SHARQ_INLINE_MAX_DEFAULT;
@@ -120,11 +121,10 @@ static int queue_new(struct sharq *s, const struct sharq_queue_opts *opts,
 static bool answer_fits(const struct sharq_queue *q,
 			const Sharq__Pb__QueueCreated *c)
 {
-	struct sharq_ring_layout l = sharq_ring_layout(q->depth);
-
 	return c->depth == q->depth && c->sqe_shift == SHARQ_SQE_SHIFT &&
-	       c->cqe_shift == SHARQ_CQE_SHIFT && c->sq_offset == l.sq_offset &&
-	       c->cq_offset == l.cq_offset && c->size >= l.size;
+	       c->cqe_shift == SHARQ_CQE_SHIFT &&
+	       sharq_layout_valid(c->depth, c->sq_offset, c->cq_offset,
+				  c->size);
 }
 
 static int map_rings(struct sharq_queue *q, int fd,
@@ -178,14 +178,51 @@ static void count_queues(struct sharq *s, int n)
 	pthread_mutex_unlock(&s->wire_lock);
 }
 
+/* The engine's: @fd is the rings' memory. */
+static int embedded_open(struct sharq_queue *q, int fd,
+			 const Sharq__Pb__QueueCreated *c)
+{
+	int rc;
+
+	if (!answer_fits(q, c))
+		return fail(q->s, -EPROTO,
+			    "sharqd made another queue than was asked for");
+	take_info(q, c);
+	rc = map_rings(q, fd, c);
+	if (!rc)
+		return 0;
+	queue_destroy(q->s, c->queue);
+	return fail(q->s, rc, "can't map the queue's rings: %s", strerror(-rc));
+}
+
+/* @fds are ours to close. */
+static int take_queue(struct sharq_queue *q, uint32_t path,
+		      const Sharq__Pb__QueueCreated *c, const int fds[2])
+{
+	int rc;
+
+	if (c->bind) {
+		q->fd = fds[0];
+		rc = shadow_open(q, path, c);
+	} else {
+		q->fd = fds[1];
+		rc = embedded_open(q, fds[0], c);
+		close(fds[0]);
+	}
+	if (!rc) {
+		count_queues(q->s, 1);
+		atomic_fetch_or(&q->s->paths, 1U << q->info.path);
+	}
+	return rc;
+}
+
 static int open_remote(struct sharq_queue *q,
 		       const struct sharq_queue_opts *opts)
 {
 	Sharq__Pb__QueueCreate create = SHARQ__PB__QUEUE_CREATE__INIT;
 	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
-	Sharq__Pb__QueueCreated *c;
 	Sharq__Pb__ServerMessage *msg;
-	int fds[2], rc;
+	int fds[2] = { -1, -1 }, rc;
 
 	create.has_device = create.has_ops = create.has_path = 1;
 	create.device = opts->device;
@@ -197,24 +234,15 @@ static int open_remote(struct sharq_queue *q,
 	rc = request(q->s, &req, 2, fds, &msg);
 	if (rc)
 		return rc;
-	q->sock = fds[1];
-	c = msg->reply->queue_created;
-	if (msg->reply->body_case != SHARQ__PB__REPLY__BODY_QUEUE_CREATED ||
-	    !answer_fits(q, c)) {
+	if (msg->reply->body_case != SHARQ__PB__REPLY__BODY_QUEUE_CREATED) {
 		rc = fail(q->s, -EPROTO,
-			  "sharqd made another queue than was asked for");
+			  "sharqd answered a request for a queue with "
+			  "something else");
+		close(fds[0]);
+		close(fds[1]);
 	} else {
-		take_info(q, c);
-		count_queues(q->s, 1);
-		rc = map_rings(q, fds[0], c);
-		if (rc) {
-			queue_destroy(q->s, c->queue);
-			count_queues(q->s, -1);
-			rc = fail(q->s, rc, "can't map the queue's rings: %s",
-				  strerror(-rc));
-		}
+		rc = take_queue(q, opts->path, msg->reply->queue_created, fds);
 	}
-	close(fds[0]);
 	reply_free(msg);
 	return rc;
 }
@@ -277,17 +305,28 @@ static void give_back_stages(struct sharq_queue *q)
 
 struct sharq_queue *sharq_queue_close(struct sharq_queue *q)
 {
-	bool ours;
+	struct sharq *s;
+	uint64_t id;
+	bool ours, shadow;
 
 	if (!q)
 		return NULL;
-	ours = guarded(q->s);
-	if (ours && q->ring) {
-		if (!queue_destroy(q->s, q->info.id) || q->dead & QUEUE_GONE)
-			give_back_stages(q);
-		count_queues(q->s, -1);
-	}
-	return queue_free(q, ours);
+	s = q->s;
+	id = q->info.id;
+	ours = guarded(s);
+	shadow = q->kicker;
+	if (ours && shadow)
+		kick_quiesce(q);
+	else if (ours && q->ring &&
+		 (!queue_destroy(s, id) || q->dead & QUEUE_GONE))
+		give_back_stages(q);
+	if (ours && q->ring)
+		count_queues(s, -1);
+	queue_free(q, ours);
+	/* Once the file is closed, and the quota free when it has answered. */
+	if (ours && shadow)
+		queue_destroy(s, id);
+	return NULL;
 }
 
 int sharq_queue_info(struct sharq_queue *q, struct sharq_queue_info *info)

@@ -44,13 +44,14 @@ enum region_use {
 /*
  * @alone: the whole region is one allocation
  * @use:   with @alone (heap_lock)
+ * @local: memory of this process alone, which the daemon doesn't know
  * @order: the whole region's
  */
 struct region {
 	uint64_t id;
 	uint8_t *base;
 	size_t size;
-	bool alone;
+	bool alone, local;
 	enum region_use use;
 	unsigned int order;
 	uint8_t *block;
@@ -225,6 +226,20 @@ static int region_untell(struct sharq *s, uint64_t id)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+static int region_map_local(struct sharq *s, struct region *r)
+{
+	void *at = mmap(NULL, r->size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		return fail(s, -ENOMEM, "no memory for %zu bytes", r->size);
+	r->base = at;
+	if (madvise(at, r->size, MADV_DONTFORK))
+		return fail(s, -errno, "can't keep memory from children: %s",
+			    strerror(errno));
+	return 0;
+}
+
 static int region_map(struct sharq *s, struct region *r)
 {
 	void *at;
@@ -252,7 +267,7 @@ static int region_map(struct sharq *s, struct region *r)
 }
 
 static int region_new(struct sharq *s, struct region **out, size_t size,
-		      bool alone)
+		      bool alone, bool local)
 {
 	struct region *r = calloc(1, sizeof(*r));
 	size_t units = alone ? 0 : size >> UNIT_SHIFT;
@@ -262,6 +277,7 @@ static int region_new(struct sharq *s, struct region **out, size_t size,
 		return fail(s, -ENOMEM, "out of memory");
 	r->size = size;
 	r->alone = alone;
+	r->local = local;
 	for (unsigned int i = 0; i < MAX_ORDERS; i++)
 		r->free[i] = NIL;
 	if (!alone) {
@@ -275,7 +291,7 @@ static int region_new(struct sharq *s, struct region **out, size_t size,
 		}
 		list_push(r, 0, r->order);
 	}
-	rc = region_map(s, r);
+	rc = local ? region_map_local(s, r) : region_map(s, r);
 	if (rc)
 		r = region_free(r, true);
 	*out = r;
@@ -292,7 +308,8 @@ static int region_add(struct sharq *s, struct region *r)
 	if (i == MAX_REGIONS)
 		return -ENOSPC;
 	s->regions[i] = r;
-	atomic_store_explicit(&s->map[i], map_word(r), memory_order_relaxed);
+	atomic_store_explicit(&s->map[i], r->local ? 0 : map_word(r),
+			      memory_order_relaxed);
 	if (i >= atomic_load_explicit(&s->map_used, memory_order_relaxed))
 		atomic_store_explicit(&s->map_used, i + 1,
 				      memory_order_release);
@@ -300,7 +317,7 @@ static int region_add(struct sharq *s, struct region *r)
 }
 
 /* heap_lock held. */
-static void *take(struct sharq *s, size_t size)
+static void *take(struct sharq *s, size_t size, bool local)
 {
 	unsigned int n = atomic_load(&s->map_used);
 	unsigned int order = order_of(size);
@@ -309,7 +326,7 @@ static void *take(struct sharq *s, size_t size)
 	for (unsigned int i = 0; i < n && !p; i++) {
 		struct region *r = s->regions[i];
 
-		if (!r)
+		if (!r || r->local != local)
 			continue;
 		if (!r->alone && size <= MAX_SHARED_ALLOC) {
 			p = block_take(r, order);
@@ -323,12 +340,12 @@ static void *take(struct sharq *s, size_t size)
 	return p;
 }
 
-static void *take_locked(struct sharq *s, size_t size)
+static void *take_locked(struct sharq *s, size_t size, bool local)
 {
 	void *p;
 
 	pthread_mutex_lock(&s->heap_lock);
-	p = take(s, size);
+	p = take(s, size, local);
 	pthread_mutex_unlock(&s->heap_lock);
 	return p;
 }
@@ -346,21 +363,23 @@ static size_t next_common(struct sharq *s, size_t size)
 }
 
 /* A new region with room for @size: smaller than we like if a limit says so. */
-static int grow_by(struct sharq *s, size_t size, struct region **r)
+static int grow_by(struct sharq *s, size_t size, bool local, struct region **r)
 {
 	size_t want;
 	int rc;
 
 	if (size > MAX_SHARED_ALLOC)
-		return region_new(s, r, (size + PAGE - 1) & ~(PAGE - 1), true);
+		return region_new(s, r, (size + PAGE - 1) & ~(PAGE - 1), true,
+				  local);
 	want = next_common(s, size);
 	do {
-		rc = region_new(s, r, want, false);
+		rc = region_new(s, r, want, false, local);
 		want >>= 1;
 	} while (rc == -EDQUOT && want >= size && want >= MIN_REGION);
 	/* Nearly at the limit: a region that has just what is needed. */
 	if (rc == -EDQUOT)
-		rc = region_new(s, r, (size + PAGE - 1) & ~(PAGE - 1), true);
+		rc = region_new(s, r, (size + PAGE - 1) & ~(PAGE - 1), true,
+				local);
 	return rc;
 }
 
@@ -372,7 +391,7 @@ static int grow_by(struct sharq *s, size_t size, struct region **r)
 static void give_back(struct sharq *s, struct region *r, unsigned int at,
 		      enum region_use before)
 {
-	int rc = region_untell(s, r->id);
+	int rc = r->local ? 0 : region_untell(s, r->id);
 
 	pthread_mutex_lock(&s->heap_lock);
 	if (!rc) {
@@ -409,22 +428,23 @@ static void settle_doubts(struct sharq *s)
 }
 
 /* Memory from a new region. grow_lock held. */
-static void *grow_take(struct sharq *s, size_t size)
+static void *grow_take(struct sharq *s, size_t size, bool local)
 {
 	struct region *r = NULL;
 	void *p = NULL;
 	int rc;
 
 	settle_doubts(s);
-	if (grow_by(s, size, &r))
+	if (grow_by(s, size, local, &r))
 		return NULL;
 	pthread_mutex_lock(&s->heap_lock);
 	rc = region_add(s, r);
 	if (!rc)
-		p = take(s, size);
+		p = take(s, size, local);
 	pthread_mutex_unlock(&s->heap_lock);
 	if (rc) {
-		region_untell(s, r->id);
+		if (!local)
+			region_untell(s, r->id);
 		region_free(r, true);
 		fail(s, rc,
 		     "this connection has %d regions already, the most "
@@ -434,7 +454,7 @@ static void *grow_take(struct sharq *s, size_t size)
 	return p;
 }
 
-void *heap_alloc(struct sharq *s, size_t size, bool grow)
+void *heap_alloc(struct sharq *s, size_t size, bool grow, bool local)
 {
 	void *p;
 
@@ -442,14 +462,14 @@ void *heap_alloc(struct sharq *s, size_t size, bool grow)
 		size = 1;
 	if ((uint64_t)size >> 40)
 		return NULL;
-	p = take_locked(s, size);
+	p = take_locked(s, size, local);
 	if (p || !grow)
 		return p;
 	pthread_mutex_lock(&s->grow_lock);
 	/* Another thread may have brought what we need. */
-	p = take_locked(s, size);
+	p = take_locked(s, size, local);
 	if (!p)
-		p = grow_take(s, size);
+		p = grow_take(s, size, local);
 	pthread_mutex_unlock(&s->grow_lock);
 	return p;
 }
@@ -495,13 +515,17 @@ void heap_free(struct sharq *s, void *p)
 
 void *sharq_alloc(struct sharq *s, size_t size)
 {
+	bool local;
+
 	if (!guarded(s))
 		return NULL;
 	if (!s->path)
 		return aligned_alloc(size < PAGE ? 64 : PAGE,
 				     size ? (size + PAGE - 1) & ~(PAGE - 1)
 					  : 64);
-	return heap_alloc(s, size, true);
+	/* Where the kernel serves, it reaches any memory of ours. */
+	local = atomic_load(&s->paths) == 1U << SHARQ_PATH_SHADOW;
+	return heap_alloc(s, size, true, local);
 }
 
 void sharq_free(struct sharq *s, void *p)

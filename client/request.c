@@ -315,6 +315,11 @@ int request(struct sharq *s, Sharq__Pb__Request *req, unsigned int want_fds,
 		rc = explain(s, rc);
 		goto out;
 	}
+	/* A queue that we bind ourselves is one file. */
+	if (want_fds == 2 &&
+	    (*msg)->reply->body_case == SHARQ__PB__REPLY__BODY_QUEUE_CREATED &&
+	    (*msg)->reply->queue_created->bind)
+		want_fds = 1;
 	rc = refuse(s, (*msg)->reply, want_fds);
 	if (rc) {
 		sharq_frame_close_fds(s->frame);

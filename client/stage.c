@@ -124,7 +124,7 @@ int stage_in(struct sharq_queue *q, struct sharq_desc *desc,
 		st->user = ops[i].addr;
 		st->len = ops[i].len;
 		st->write = ops[i].write;
-		st->copy = shared ? heap_alloc(q->s, st->len, grow)
+		st->copy = shared ? heap_alloc(q->s, st->len, grow, false)
 				  : malloc(st->len);
 		if (!st->copy) {
 			rc = -ENOMEM;

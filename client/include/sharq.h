@@ -115,7 +115,9 @@ int sharq_devices(struct sharq *s, struct sharq_device *devices,
 /*
  * CHECKED: bad pointers in descriptors become FAULT statuses with their
  *          address (checked copies, slower). Without it they are the caller's
- *          SIGSEGV, as with memcpy.
+ *          SIGSEGV, as with memcpy, where the library touches the memory: on
+ *          embedded and inline queues, and for what INLINE runs. The shadow
+ *          path always reports FAULT, at no cost.
  * INLINE:  small commands (up to inline_max bytes) may run on the caller's CPU
  *          within sharq_submit(), unless they or the one before them carry
  *          FENCE or LINK.
@@ -160,6 +162,9 @@ int sharq_queue_open(struct sharq *s, const struct sharq_queue_opts *opts,
 /*
  * sharq_queue_close - close a queue; what is in flight is abandoned
  *
+ * What a device does already it is given time to end: its memory is the
+ * caller's again.
+ *
  * NULL is fine. Return: NULL.
  */
 struct sharq_queue *sharq_queue_close(struct sharq_queue *q);
@@ -169,7 +174,10 @@ struct sharq_queue *sharq_queue_close(struct sharq_queue *q);
  * @id:     as sharqctl shows it; 0 for inline queues
  * @path:   the path that it got
  * @reason: why not a better one, or ""
+ * @flags:  SHARQ_INFO_*. SYNC_ONLY: each sharq_submit() is a system call
  */
+#define SHARQ_INFO_SYNC_ONLY (1U << 0)
+
 struct sharq_queue_info {
 	uint64_t id;
 	uint32_t device;
@@ -178,12 +186,13 @@ struct sharq_queue_info {
 	uint32_t ops;
 	uint32_t max_transfer;
 	char reason[160];
+	uint32_t flags;
 };
 int sharq_queue_info(struct sharq_queue *q, struct sharq_queue_info *info);
 
 /*
  * struct sharq_queue_counts - what the library did for a queue so far
- * @syscalls: system calls made by submit, peek and wait (knocks, sleeps)
+ * @syscalls: system calls made by submit, peek and wait (knocks, kicks, sleeps)
  * @staged:   commands with memory that wasn't from sharq_alloc()
  * @inlined:  commands run on the caller's CPU
  */
@@ -244,6 +253,10 @@ void sharq_sqe_set_data(struct sharq_sqe *sqe, void *data);
 
 /*
  * sharq_submit - hand all prepared entries over
+ *
+ * On the shadow path this is one system call, of io_uring or, where that can't
+ * be had or $SHARQ_NO_URING is set when the queue is opened, an ioctl. See
+ * sharq_uring.h for a ring of the application's own.
  *
  * Return: how many were accepted: fewer than prepared is normal (staging
  * memory is short: take completions, then call again); -EPERM after fork;
