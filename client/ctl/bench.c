@@ -128,12 +128,7 @@ static int parse_option(struct bench *b, struct params *p, int opt)
 					optarg, MAX_SECONDS);
 		break;
 	case 'p':
-		if (run_parse_path(optarg, &b->queue.path))
-			ret = ctl_usage("bench",
-					"--path is '%s', expected "
-					"any, direct, shadow, embedded or "
-					"inline",
-					optarg);
+		ret = run_parse_path("bench", optarg, &b->queue.path);
 		break;
 	case 'w':
 		ret = parse_number("set", optarg, 0, 1ULL << 40, &b->set);
@@ -146,11 +141,7 @@ static int parse_option(struct bench *b, struct params *p, int opt)
 		b->level = v;
 		break;
 	default:
-		if (run_parse_format(optarg, &b->format))
-			ret = ctl_usage("bench",
-					"--format is '%s', expected "
-					"gzip, zlib or raw",
-					optarg);
+		ret = run_parse_format("bench", optarg, &b->format);
 	}
 	return ret;
 }
@@ -180,12 +171,8 @@ static int parse(struct bench *b, struct params *p, int argc, char **argv)
 			puts(help_text);
 			return -1;
 		}
-		if (opt == ':')
-			return ctl_usage("bench", "'%s' needs a value",
-					 argv[optind - 1]);
-		if (opt == '?')
-			return ctl_usage("bench", "there is no option '%s'",
-					 argv[optind - 1]);
+		if (opt == ':' || opt == '?')
+			return ctl_bad_option("bench", opt, argv[optind - 1]);
 		ret = parse_option(b, p, opt);
 		if (ret)
 			return ret;

@@ -44,6 +44,9 @@ int ctl_failed(const struct failure *f);
 int ctl_usage(const char *command, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The same for what getopt_long() refused with ':' or '?'. */
+int ctl_bad_option(const char *command, int opt, const char *arg);
+
 /* Note why the daemon can't be reached, and how to start one. */
 int ctl_connect_fail(struct failure *f, int err, const char *socket);
 

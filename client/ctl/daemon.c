@@ -266,7 +266,8 @@ int daemon_queue(struct daemon *d, uint64_t id,
 }
 
 static const char *const state_names[] = {
-	"running", "paused", "broken", "quarantined", "killed", "recovering"
+	"running", "paused", "broken", "quarantined",
+	"killed", "recovering", "unbound", "gone"
 };
 
 const char *daemon_state_name(unsigned int state)

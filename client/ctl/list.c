@@ -168,44 +168,78 @@ static void queue_row(struct table *t, const Sharq__Pb__Queue *q)
 	table_value(t, 10, q->age_ms);
 }
 
-static int show_queues(const struct view *v, struct daemon *d,
-		       struct failure *f)
+/*
+ * struct listing - what the daemon lists page by page
+ * @page: ask for what follows @after and put it into the table; sets @after to
+ *        the last one's id and @more if there are more
+ */
+struct listing {
+	const char *name;
+	const struct column *columns;
+	unsigned int n;
+	int (*page)(struct table *t, struct daemon *d, uint64_t *after,
+		    bool *more, struct failure *f);
+};
+
+static int show_listing(const struct listing *l, bool json, struct daemon *d,
+			struct failure *f)
+{
+	uint64_t after = 0, before;
+	struct table *t;
+	bool more = true;
+	int err;
+
+	err = begin(&t, l->name, l->columns, l->n, json, false, f);
+	if (err)
+		return err;
+	while (more) {
+		before = after;
+		err = l->page(t, d, &after, &more, f);
+		if (err) {
+			table_free(t);
+			return err;
+		}
+		/* Only forwards: a daemon that repeats itself ends the list. */
+		more = more && after > before;
+	}
+	return finish(t, f);
+}
+
+static int queues_page(struct table *t, struct daemon *d, uint64_t *after,
+		       bool *more, struct failure *f)
 {
 	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
 	Sharq__Pb__QueuesGet get = SHARQ__PB__QUEUES_GET__INIT;
 	Sharq__Pb__ServerMessage *m;
-	struct table *t;
-	bool more = true;
-	size_t i, n;
+	Sharq__Pb__Queues *list;
 	int err;
 
 	req.body_case = SHARQ__PB__REQUEST__BODY_QUEUES;
 	req.queues = &get;
 	get.has_after = 1;
-	err = begin(&t, "queues", queue_columns, N(queue_columns), v->json,
-		    false, f);
+	get.after = *after;
+	err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
 	if (err)
 		return err;
-	while (more) {
-		err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
-		if (!err &&
-		    m->reply->body_case != SHARQ__PB__REPLY__BODY_QUEUES)
-			err = odd_reply(m, f);
-		if (err) {
-			table_free(t);
-			return err;
-		}
-		n = m->reply->queues->n_queue;
-		for (i = 0; i < n; i++)
-			queue_row(t, m->reply->queues->queue[i]);
-		/* Only forwards: a daemon that repeats itself ends the list. */
-		more = m->reply->queues->more && n &&
-		       m->reply->queues->queue[n - 1]->id > get.after;
-		if (n)
-			get.after = m->reply->queues->queue[n - 1]->id;
-		daemon_free(m);
+	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_QUEUES)
+		return odd_reply(m, f);
+	list = m->reply->queues;
+	for (size_t i = 0; i < list->n_queue; i++) {
+		queue_row(t, list->queue[i]);
+		*after = list->queue[i]->id;
 	}
-	return finish(t, f);
+	*more = list->more;
+	daemon_free(m);
+	return 0;
+}
+
+static int show_queues(const struct view *v, struct daemon *d,
+		       struct failure *f)
+{
+	static const struct listing queues = { "queues", queue_columns,
+					       N(queue_columns), queues_page };
+
+	return show_listing(&queues, v->json, d, f);
 }
 
 static const struct column client_columns[] = {
@@ -232,43 +266,42 @@ static void client_row(struct table *t, const Sharq__Pb__Client *c)
 	table_value(t, 7, c->age_ms);
 }
 
-static int show_clients(const struct view *v, struct daemon *d,
-			struct failure *f)
+static int clients_page(struct table *t, struct daemon *d, uint64_t *after,
+			bool *more, struct failure *f)
 {
 	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
 	Sharq__Pb__ClientsGet get = SHARQ__PB__CLIENTS_GET__INIT;
 	Sharq__Pb__ServerMessage *m;
-	struct table *t;
-	bool more = true;
-	size_t i, n;
+	Sharq__Pb__Clients *list;
 	int err;
 
 	req.body_case = SHARQ__PB__REQUEST__BODY_CLIENTS;
 	req.clients = &get;
 	get.has_after = 1;
-	err = begin(&t, "clients", client_columns, N(client_columns), v->json,
-		    false, f);
+	get.after = *after;
+	err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
 	if (err)
 		return err;
-	while (more) {
-		err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
-		if (!err &&
-		    m->reply->body_case != SHARQ__PB__REPLY__BODY_CLIENTS)
-			err = odd_reply(m, f);
-		if (err) {
-			table_free(t);
-			return err;
-		}
-		n = m->reply->clients->n_client;
-		for (i = 0; i < n; i++)
-			client_row(t, m->reply->clients->client[i]);
-		more = m->reply->clients->more && n &&
-		       m->reply->clients->client[n - 1]->session > get.after;
-		if (n)
-			get.after = m->reply->clients->client[n - 1]->session;
-		daemon_free(m);
+	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_CLIENTS)
+		return odd_reply(m, f);
+	list = m->reply->clients;
+	for (size_t i = 0; i < list->n_client; i++) {
+		client_row(t, list->client[i]);
+		*after = list->client[i]->session;
 	}
-	return finish(t, f);
+	*more = list->more;
+	daemon_free(m);
+	return 0;
+}
+
+static int show_clients(const struct view *v, struct daemon *d,
+			struct failure *f)
+{
+	static const struct listing clients = { "clients", client_columns,
+						N(client_columns),
+						clients_page };
+
+	return show_listing(&clients, v->json, d, f);
 }
 
 static const struct column stats_columns[] = {
@@ -364,7 +397,65 @@ static const struct column one_columns[] = {
 	{ "in_flight", "in flight", COLUMN_NUMBER, 0 },
 	{ "knocks", "knocks by the client", COLUMN_NUMBER, 0 },
 	{ "events", "events to the client", COLUMN_NUMBER, 0 },
+	{ "kicks", "kicks by the client", COLUMN_NUMBER, 0 },
+	{ "short_kicks", "  of them short", COLUMN_NUMBER, 0 },
+	{ "pinned", "its memory held now", COLUMN_BYTES, 0 },
+	{ "copied", "copied at the kick", COLUMN_BYTES, 0 },
+	{ "staged", "copied by its thread", COLUMN_BYTES, 0 },
+	{ "wait", "time to the device", COLUMN_TEXT, 0 },
+	{ "device_time", "time in the device", COLUMN_TEXT, 0 },
 };
+
+/* In which bucket @percent of all are reached; @n if there are none. */
+static size_t percentile(const uint64_t *hist, size_t n, unsigned int percent)
+{
+	uint64_t all = 0, seen = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		all += hist[i];
+	for (i = 0; i < n; i++) {
+		seen += hist[i];
+		if (seen && seen * 100 >= all * percent)
+			break;
+	}
+	return i;
+}
+
+/* Bucket i ends at 2^i us, the last nowhere. */
+static void put_times(struct table *t, unsigned int column,
+		      const uint64_t *hist, size_t n)
+{
+	static const unsigned int percents[] = { 50, 99 };
+	char text[96] = "";
+	size_t len = 0, i, bucket;
+
+	for (i = 0; i < N(percents); i++) {
+		bucket = percentile(hist, n, percents[i]);
+		if (bucket >= n || bucket > 62)
+			break;
+		len += snprintf(
+			text + len, sizeof(text) - len, "%sp%u %s %llu us",
+			i ? ", " : "", percents[i],
+			bucket == n - 1 ? ">=" : "<",
+			1ULL << (bucket == n - 1 ? bucket - 1 : bucket));
+	}
+	table_text(t, column, text);
+}
+
+static void put_module(struct table *t, unsigned int column,
+		       const Sharq__Pb__QueueStats *s)
+{
+	if (!s)
+		s = &no_stats;
+	table_value(t, column++, s->kicks);
+	table_value(t, column++, s->short_kicks);
+	table_value(t, column++, s->pinned);
+	table_value(t, column++, s->copied);
+	table_value(t, column++, s->staged);
+	put_times(t, column++, s->wait_hist, s->n_wait_hist);
+	put_times(t, column, s->device_hist, s->n_device_hist);
+}
 
 static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 {
@@ -393,6 +484,7 @@ static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 		table_value(t, 10, q->engine_pid);
 		table_value(t, 11, q->age_ms);
 		put_stats(t, 12, q->stats);
+		put_module(t, 21, q->stats);
 	}
 	daemon_free(m);
 	return err ? err : finish(t, f);

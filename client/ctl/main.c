@@ -91,6 +91,14 @@ int ctl_usage(const char *command, const char *fmt, ...)
 	return CTL_USAGE;
 }
 
+int ctl_bad_option(const char *command, int opt, const char *arg)
+{
+	return ctl_usage(command,
+			 opt == ':' ? "'%s' needs a value"
+				    : "there is no option '%s'",
+			 arg);
+}
+
 int ctl_connect_fail(struct failure *f, int err, const char *socket)
 {
 	char text[512];

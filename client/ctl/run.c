@@ -41,7 +41,7 @@ static int parse_pattern(struct run *r, const char *text)
 	return 0;
 }
 
-int run_parse_path(const char *text, uint32_t *path)
+int run_parse_path(const char *command, const char *text, uint32_t *path)
 {
 	static const char *const names[] = { "any", "direct", "shadow",
 					     "embedded", "inline" };
@@ -53,10 +53,14 @@ int run_parse_path(const char *text, uint32_t *path)
 			return 0;
 		}
 	}
-	return -EINVAL;
+	return ctl_usage(command,
+			 "--path is '%s', expected any, direct, shadow, "
+			 "embedded or inline",
+			 text);
 }
 
-int run_parse_format(const char *text, unsigned int *format)
+int run_parse_format(const char *command, const char *text,
+		     unsigned int *format)
 {
 	unsigned int i;
 
@@ -66,7 +70,8 @@ int run_parse_format(const char *text, unsigned int *format)
 			return 0;
 		}
 	}
-	return -EINVAL;
+	return ctl_usage(command,
+			 "--format is '%s', expected gzip, zlib or raw", text);
 }
 
 static int parse_option(struct run *r, int opt)
@@ -75,12 +80,7 @@ static int parse_option(struct run *r, int opt)
 
 	switch (opt) {
 	case 'p':
-		if (run_parse_path(optarg, &r->opts.path))
-			return ctl_usage("run",
-					 "--path is '%s', expected any, "
-					 "direct, shadow, embedded or inline",
-					 optarg);
-		return 0;
+		return run_parse_path("run", optarg, &r->opts.path);
 	case 'd':
 		if (ctl_parse_size(optarg, &v) || v < SHARQ_MIN_DEPTH ||
 		    v > SHARQ_MAX_DEPTH || v & (v - 1))
@@ -92,12 +92,7 @@ static int parse_option(struct run *r, int opt)
 		r->opts.depth = v;
 		return 0;
 	case 'f':
-		if (run_parse_format(optarg, &r->format))
-			return ctl_usage("run",
-					 "--format is '%s', expected "
-					 "gzip, zlib or raw",
-					 optarg);
-		return 0;
+		return run_parse_format("run", optarg, &r->format);
 	case 'l':
 		if (ctl_parse_size(optarg, &v) || v > SHARQ_MAX_LEVEL)
 			return ctl_usage("run",
@@ -171,17 +166,12 @@ static int parse(struct run *r, const struct run_op *op, int argc, char **argv)
 			       op->help, common_help);
 			return -1;
 		}
-		if (opt == ':')
-			return ctl_usage("run", "'%s' needs a value",
-					 argv[optind - 1]);
-		if (opt == '?' ||
-		    (opt != 'p' && opt != 'd' && !strchr(op->options, opt)))
+		if (opt == ':' || opt == '?')
+			return ctl_bad_option("run", opt, argv[optind - 1]);
+		if (opt != 'p' && opt != 'd' && !strchr(op->options, opt))
 			return ctl_usage(
 				"run", "'run %s' has no option '%s'", op->name,
-				opt == '?' || !optarg ||
-						optarg != argv[optind - 1]
-					? argv[optind - 1]
-					: argv[optind - 2]);
+				argv[optind - 1 - (optarg == argv[optind - 1])]);
 		ret = parse_option(r, opt);
 		if (ret)
 			return ret;
