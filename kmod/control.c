@@ -31,8 +31,9 @@ static DEFINE_XARRAY(queues);
 static atomic64_t last_id;
 static atomic_t live;
 
+/* What the controller hasn't fetched; @lock protects it and every notice. */
 static struct {
-	spinlock_t lock;
+	spinlock_t lock; /* innermost */
 	struct list_head list;
 	wait_queue_head_t wait;
 	bool open;
@@ -49,8 +50,7 @@ static struct sharq_queue *queue_next(u64 id)
 	unsigned long index;
 
 	xa_lock(&queues);
-	xa_for_each_start(&queues, index, q, id)
-	{
+	xa_for_each_start(&queues, index, q, id) {
 		if (kref_get_unless_zero(&q->refs))
 			break;
 	}
@@ -308,18 +308,19 @@ static int ctl_event(struct call *c)
 	return n ? 0 : -EAGAIN;
 }
 
-#define CALL(cmd, name)                                                        \
-	[_IOC_NR(cmd)] = { cmd, sizeof_field(struct call, name), ctl_##name }
-
+/* By number. */
 static const struct {
 	unsigned int cmd;
 	u32 size;
 	int (*run)(struct call *c);
 } calls[] = {
-	CALL(SHARQ_CTL_INFO, info),	CALL(SHARQ_CTL_DEVICE, device),
-	CALL(SHARQ_CTL_CREATE, create), CALL(SHARQ_CTL_QUEUE, queue),
-	CALL(SHARQ_CTL_STATS, stats),	CALL(SHARQ_CTL_CONTROL, control),
-	CALL(SHARQ_CTL_EVENT, event),
+	{ SHARQ_CTL_INFO, sizeof(struct sharq_ctl_info), ctl_info },
+	{ SHARQ_CTL_DEVICE, sizeof(struct sharq_ctl_device), ctl_device },
+	{ SHARQ_CTL_CREATE, sizeof(struct sharq_ctl_create), ctl_create },
+	{ SHARQ_CTL_QUEUE, sizeof(struct sharq_ctl_queue), ctl_queue },
+	{ SHARQ_CTL_STATS, sizeof(struct sharq_ctl_stats), ctl_stats },
+	{ SHARQ_CTL_CONTROL, sizeof(struct sharq_ctl_control), ctl_control },
+	{ SHARQ_CTL_EVENT, sizeof(struct sharq_ctl_event), ctl_event },
 };
 
 /* Tell the caller; only then does the file that was made become visible. */
@@ -389,8 +390,7 @@ static int control_release(struct inode *inode, struct file *file)
 
 	spin_lock(&events.lock);
 	events.open = false;
-	list_for_each_entry_safe(n, next, &events.list, node)
-	{
+	list_for_each_entry_safe(n, next, &events.list, node) {
 		list_del_init(&n->node);
 		if (!n->queue)
 			kfree(n);

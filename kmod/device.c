@@ -29,8 +29,7 @@ struct sharq_device *sharq_device_next(u32 id)
 	struct sharq_device *dev;
 
 	guard(mutex)(&devices_lock);
-	list_for_each_entry(dev, &devices, node)
-	{
+	list_for_each_entry(dev, &devices, node) {
 		if (dev->id >= id) {
 			kref_get(&dev->refs);
 			return dev;
@@ -55,7 +54,8 @@ unsigned int sharq_device_count(void)
 	unsigned int n = 0;
 
 	guard(mutex)(&devices_lock);
-	list_for_each_entry(dev, &devices, node) n++;
+	list_for_each_entry(dev, &devices, node)
+		n++;
 	return n;
 }
 

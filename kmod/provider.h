@@ -61,7 +61,7 @@ struct sharq_device {
 	u32 id;
 	struct list_head node;
 	struct kref refs;
-	spinlock_t lock;
+	spinlock_t lock; /* scheduling */
 	unsigned int busy;
 	struct list_head active;
 	unsigned int queues;

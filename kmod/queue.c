@@ -37,6 +37,7 @@ void sharq_queue_exit(void)
 /* cq_lock held, or nobody else knows the queue. */
 static void set_state(struct sharq_queue *q, enum sharq_queue_state state)
 {
+	/* What was set before is seen by who sees the state. */
 	smp_store_release(&q->state, state);
 	WRITE_ONCE(q->rings->device_flags,
 		   SHARQ_DEVICE_NEED_KNOCK | device_flags[state]);

@@ -79,7 +79,7 @@ struct io_uring_cmd;
 struct sharq_batch {
 	struct kref refs;
 	struct kref life;
-	spinlock_t lock;
+	spinlock_t lock; /* innermost */
 	struct io_uring_cmd *cmd;
 	int consumed;
 };
@@ -201,14 +201,14 @@ struct sharq_queue {
 	enum sharq_queue_state state;
 	enum sharq_bind_path path;
 	enum sharq_reason reason;
-	struct mutex bind_lock;
+	struct mutex bind_lock; /* BIND */
 	struct mm_struct *mm;
 	struct pid *tgid;
 	struct mmu_notifier mn;
 	bool bound; /* bind_lock */
 	u64 unbound_until;
 
-	struct mutex kick_lock;
+	struct mutex kick_lock; /* consuming */
 	u32 sq_head;
 
 	spinlock_t cq_lock ____cacheline_aligned_in_smp;
@@ -251,9 +251,11 @@ static inline unsigned int sharq_hist_bucket(u64 ns)
 
 int sharq_control_init(void);
 void sharq_control_exit(void);
-/* A queue begins (sets q->id; allocates q->notice), changed, ended (gives its
+/*
+ * A queue begins (sets q->id; allocates q->notice), changed, ended (gives its
  * last figures to the controller if there is one). Changed: no lock inside
- * cq_lock held; the others may sleep. */
+ * cq_lock held; the others may sleep.
+ */
 int sharq_control_add(struct sharq_queue *q);
 void sharq_control_changed(struct sharq_queue *q);
 void sharq_control_remove(struct sharq_queue *q);
@@ -262,8 +264,10 @@ void sharq_control_end_device(struct sharq_device *dev);
 
 /* ---- device.c ---- */
 
-/* The device @id, or the one with the lowest id that is at least @id: a
- * reference, or NULL. */
+/*
+ * The device @id, or the one with the lowest id that is at least @id: a
+ * reference, or NULL.
+ */
 struct sharq_device *sharq_device_get(u32 id);
 struct sharq_device *sharq_device_next(u32 id);
 void sharq_device_put(struct sharq_device *dev);
@@ -278,8 +282,8 @@ void sharq_queue_exit(void);
 int sharq_queue_new(const struct sharq_ctl_create *c, kuid_t uid,
 		    struct sharq_queue **q);
 struct sharq_queue *sharq_queue_get(struct sharq_queue *q);
-void sharq_queue_put(
-	struct sharq_queue *q); /* any context that may not sleep, too */
+/* Never sleeps. */
+void sharq_queue_put(struct sharq_queue *q);
 /* BIND, in the client's context; fills in @b's answers. */
 int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b);
 /* 0 if a caller may act on the queue now, else the errno that says why not. */
@@ -300,8 +304,10 @@ int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
 
 /* ---- file.c ---- */
 
-/* A file for @q, which takes over the caller's reference. Return: fd, or -errno
- * and the reference is gone. Not installed: for fd_install(). */
+/*
+ * A file for @q, which takes over the caller's reference. Return: fd, or -errno
+ * and the reference is gone. Not installed: for fd_install().
+ */
 int sharq_file_new(struct sharq_queue *q, struct file **file);
 
 /* ---- uring.c ---- */
@@ -346,12 +352,16 @@ void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *run);
 
 /* Client's context, kick_lock held: have one. */
 int sharq_stager_need(struct sharq_queue *q);
-/* Copy in (then sharq_sched_staged()), copy out (then sharq_request_complete()).
- * Any process context, no lock held; always answers. */
+/*
+ * Copy in (then sharq_sched_staged()), copy out (then sharq_request_complete()).
+ * Any process context, no lock held; always answers.
+ */
 void sharq_stager_in(struct sharq_request *r);
 void sharq_stager_out(struct sharq_request *r);
-/* The client is gone: give up copying; what is queued is answered with RESET.
- * Doesn't wait. */
+/*
+ * The client is gone: give up copying; what is queued is answered with RESET.
+ * Doesn't wait.
+ */
 void sharq_stager_kill(struct sharq_queue *q);
 /* After the last request. NULL is fine. */
 void sharq_stager_free(struct sharq_queue *q);
@@ -366,8 +376,10 @@ struct sharq_request *sharq_request_new(struct sharq_queue *q,
 /* What a request for @desc will count in q->pinned besides its operands. */
 u32 sharq_request_extra(const struct sharq_queue *q,
 			const struct sharq_desc *desc);
-/* Before a request that the device is to execute is given to sharq_sched_add():
- * makes r->priv, counts it in q->pinned. 0 or -ENOMEM. */
+/*
+ * Before a request that the device is to execute is given to sharq_sched_add():
+ * makes r->priv, counts it in q->pinned. 0 or -ENOMEM.
+ */
 int sharq_request_arm(struct sharq_request *r);
 /* Not accepted after all; its operands were let go. Lets go of r->priv. */
 void sharq_request_cancel(struct sharq_request *r);
