@@ -248,8 +248,12 @@ static void reload(struct daemon *d)
 		    strcmp(next.socket_group, server->config.socket_group))
 			log_warning("changes of socket, socket-mode and "
 				    "socket-group take a restart");
+		if (next.engine != server->config.engine)
+			log_warning("a change of the engine's type takes a "
+				    "restart");
 		/* What stops must find the socket that it made. */
 		memcpy(next.socket, server->config.socket, sizeof(next.socket));
+		next.engine = server->config.engine;
 		server->config = next;
 		log_set_level(next.log_level);
 		log_info("configuration read again");

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define COOKIE_MAGIC UINT64_C(0x5351) /* "SQ" */
@@ -12,6 +14,23 @@
 static int call(int fd, unsigned long command, void *arg)
 {
 	return ioctl(fd, command, arg) < 0 ? -errno : 0;
+}
+
+/* What open() asked for is no use afterwards, but to somebody who breaks in. */
+static void drop_sys_admin(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+	const uint32_t bit = CAP_TO_MASK(CAP_SYS_ADMIN);
+
+	if (syscall(SYS_capget, &head, caps))
+		return;
+	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &= ~bit;
+	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].permitted &= ~bit;
+	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].inheritable &= ~bit;
+	syscall(SYS_capset, &head, caps);
 }
 
 int module_open(int *out, struct sharq_ctl_info *info)
@@ -30,6 +49,7 @@ int module_open(int *out, struct sharq_ctl_info *info)
 		return ret;
 	}
 	info->version[sizeof(info->version) - 1] = 0;
+	drop_sys_admin();
 	*out = fd;
 	return 0;
 }

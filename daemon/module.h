@@ -14,7 +14,7 @@
 #include "sharq_ioctl.h"
 
 /*
- * module_open - become the controller
+ * module_open - become the controller, give up CAP_SYS_ADMIN
  *
  * Return: 0, or -errno for module_why(); -EPROTO: the module has another ABI.
  */

@@ -37,6 +37,15 @@ START_TEST(defaults)
 }
 END_TEST
 
+START_TEST(engine_types)
+{
+	ck_assert_int_eq(parse("[engine]\ntype = module\n"), 0);
+	ck_assert_int_eq(config.engine, CONFIG_ENGINE_MODULE);
+	ck_assert_int_eq(parse("[engine]\ntype = auto\n"), 0);
+	ck_assert_int_eq(config.engine, CONFIG_ENGINE_AUTO);
+}
+END_TEST
+
 START_TEST(every_key)
 {
 	static const char text[] = "; a comment\n"
@@ -60,7 +69,10 @@ START_TEST(every_key)
 				   "workers = 5\n"
 				   "slice = 64K\n"
 				   "spin-us = 11\n"
-				   "max-transfer = 16M\n";
+				   "max-transfer = 16M\n"
+				   "[module]\n"
+				   "weight = 200\n"
+				   "pin-per-queue = 5M\n";
 
 	ck_assert_msg(!parse(text), "%s", err);
 	ck_assert_str_eq(config.socket, "/tmp/x.sock");
@@ -80,6 +92,8 @@ START_TEST(every_key)
 	ck_assert_uint_eq(config.slice, 65536);
 	ck_assert_uint_eq(config.spin_us, 11);
 	ck_assert_uint_eq(config.max_transfer, 16U << 20);
+	ck_assert_uint_eq(config.weight, 200);
+	ck_assert_uint_eq(config.pin_per_queue, 5U << 20);
 }
 END_TEST
 
@@ -126,11 +140,14 @@ START_TEST(wrong_values)
 		{ "limits", "arena-per-user", "1T", "K, M or G" },
 		{ "limits", "arena-per-user", "4095", "4096" },
 		{ "limits", "arena-per-user", "17179869184G", "number" },
-		{ "engine", "type", "quantum", "embedded" },
+		{ "engine", "type", "quantum", "embedded or module" },
 		{ "engine", "workers", "65", "64" },
 		{ "engine", "slice", "4095", "4096" },
 		{ "engine", "max-transfer", "4G", "4294967295" },
 		{ "engine", "max-transfer", "16MB", "number" },
+		{ "module", "weight", "0", "number" },
+		{ "module", "weight", "257", "256" },
+		{ "module", "pin-per-queue", "1023K", "1048576" },
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -198,6 +215,7 @@ Suite *unit_suite(void)
 	Suite *s = suite_create("config");
 
 	UNIT_ADD(s, defaults);
+	UNIT_ADD(s, engine_types);
 	UNIT_ADD(s, every_key);
 	UNIT_ADD(s, wrong_values);
 	UNIT_ADD(s, wrong_structure);
