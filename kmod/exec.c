@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Operations on the pages of a request: the statuses and the data are those of
+ * ../proto/exec.c, where the embedded engine has them.
+ */
+#include <linux/crc32c.h>
+#include <linux/string.h>
+
+#include "soft.h"
+
+const struct sharq_buf *soft_operand(const struct sharq_request *r,
+				     enum sharq_field field)
+{
+	for (unsigned int i = 0; i < r->nbufs; i++)
+		if (r->buf[i].op.field == field)
+			return &r->buf[i];
+	return NULL;
+}
+
+static void fill(u8 *dst, u32 len, const u8 *pattern, u32 pattern_len,
+		 u32 phase)
+{
+	u8 block[128 + SHARQ_MAX_PATTERN];
+	u32 period = 128 / pattern_len * pattern_len;
+
+	if (pattern_len == 1) {
+		memset(dst, pattern[0], len);
+		return;
+	}
+	for (u32 i = 0; i < period; i++)
+		block[i] = pattern[(phase + i) % pattern_len];
+	while (len) {
+		u32 n = min(len, period);
+
+		memcpy(dst, block, n);
+		dst += n;
+		len -= n;
+	}
+}
+
+static u32 first_difference(const u8 *a, const u8 *b, u32 len)
+{
+	u32 at = 0;
+
+	while (len - at > 256 && !memcmp(a + at, b + at, 256))
+		at += 256;
+	while (at < len && a[at] == b[at])
+		at++;
+	return at;
+}
+
+/*
+ * struct operands - where a command's bytes lie together
+ * Others than the operation's are NULL.
+ */
+struct operands {
+	const u8 *src;
+	const u8 *src2;
+	u8 *dst;
+	u8 *dst2;
+};
+
+static void *resolve(const struct sharq_request *r, enum sharq_field field,
+		     u32 at, u32 *n)
+{
+	const struct sharq_buf *buf = soft_operand(r, field);
+	void *p;
+	u32 run;
+
+	if (!buf)
+		return NULL;
+	p = sharq_mem_at(buf, at, &run);
+	*n = min(*n, run);
+	return p;
+}
+
+/* The run of at most @n bytes from @at. Return: its length. */
+static u32 run_at(const struct sharq_request *r, u32 at, u32 n,
+		  struct operands *o)
+{
+	o->src = resolve(r, SHARQ_FIELD_SRC, at, &n);
+	o->src2 = resolve(r, SHARQ_FIELD_SRC2, at, &n);
+	o->dst = resolve(r, SHARQ_FIELD_DST, at, &n);
+	o->dst2 = resolve(r, SHARQ_FIELD_DST2, at, &n);
+	return n;
+}
+
+/* Return: how many of the @n bytes were done; fewer: COMPARE differs there. */
+static u32 run_bytes(struct sharq_request *r, const struct operands *o, u32 at,
+		     u32 n)
+{
+	const struct sharq_desc *desc = &r->desc;
+
+	switch (desc->op) {
+	case SHARQ_OP_COPY:
+		memmove(o->dst, o->src, n);
+		break;
+	case SHARQ_OP_FILL:
+		fill(o->dst, n, (const u8 *)&desc->pattern, desc->param,
+		     at % desc->param);
+		break;
+	case SHARQ_OP_COMPARE:
+		return first_difference(o->src, o->src2, n);
+	case SHARQ_OP_CRC32C:
+		r->cqe.crc = ~crc32c(~r->cqe.crc, o->src, n);
+		break;
+	case SHARQ_OP_COPY_CRC32C:
+		memcpy(o->dst, o->src, n);
+		/* Of what was copied: the source may change meanwhile. */
+		r->cqe.crc = ~crc32c(~r->cqe.crc, o->dst, n);
+		break;
+	case SHARQ_OP_DUALCAST:
+		memcpy(o->dst, o->src, n);
+		memcpy(o->dst2, o->src, n);
+		break;
+	}
+	return n;
+}
+
+/* Return: how many bytes were done, as run_bytes(). */
+static u32 forward(struct sharq_request *r, u32 at, u32 len)
+{
+	struct operands o;
+	u32 done = 0;
+
+	while (done < len) {
+		u32 n = run_at(r, at + done, len - done, &o);
+		u32 ok = run_bytes(r, &o, at + done, n);
+
+		done += ok;
+		if (ok < n)
+			break;
+	}
+	return done;
+}
+
+/* How many of the bytes before @end are in one page with the last of them. */
+static u32 run_before(const struct sharq_buf *buf, u32 end)
+{
+	return offset_in_page(buf->offset + end - 1) + 1;
+}
+
+/* A COPY whose destination begins within its source. */
+static void backward(struct sharq_request *r, u32 at, u32 len)
+{
+	const struct sharq_buf *src = soft_operand(r, SHARQ_FIELD_SRC);
+	const struct sharq_buf *dst = soft_operand(r, SHARQ_FIELD_DST);
+
+	while (len) {
+		u32 n = min3(len, run_before(src, at + len),
+			     run_before(dst, at + len));
+		struct operands o;
+
+		len -= n;
+		run_at(r, at + len, n, &o);
+		memmove(o.dst, o.src, n);
+	}
+}
+
+/* A source that was copied at the kick doesn't overlap any more. */
+static bool overlaps(const struct sharq_request *r)
+{
+	const struct sharq_desc *desc = &r->desc;
+
+	return desc->op == SHARQ_OP_COPY && desc->dst - desc->src < desc->len &&
+	       soft_operand(r, SHARQ_FIELD_SRC)->kind != SHARQ_BUF_COPY;
+}
+
+static bool exec_bytes(struct sharq_request *r, u32 *bytes)
+{
+	const struct sharq_desc *desc = &r->desc;
+	bool writes =
+		SHARQ_OP_BIT(desc->op) &
+		(SHARQ_OP_BIT(SHARQ_OP_COPY) | SHARQ_OP_BIT(SHARQ_OP_FILL) |
+		 SHARQ_OP_BIT(SHARQ_OP_COPY_CRC32C) |
+		 SHARQ_OP_BIT(SHARQ_OP_DUALCAST));
+	u32 left = desc->len - r->served;
+	u32 n = min(left, r->budget), done = n;
+
+	if (!r->begun)
+		r->cqe.crc = desc->seed;
+	if (overlaps(r))
+		backward(r, left - n, n);
+	else
+		done = forward(r, r->served, n);
+	*bytes = done;
+	if (done == n && n < left)
+		return false;
+	done += r->served;
+	r->cqe.status = done < desc->len ? SHARQ_MISMATCH : SHARQ_OK;
+	r->cqe.consumed = desc->op == SHARQ_OP_FILL ? 0 : done;
+	r->cqe.produced = writes ? done : 0;
+	return true;
+}
+
+bool soft_exec(struct sharq_request *r, u32 *bytes)
+{
+	switch (r->desc.op) {
+	case SHARQ_OP_COMPRESS:
+		return soft_compress(r, bytes);
+	case SHARQ_OP_DECOMPRESS:
+		return soft_decompress(r, bytes);
+	default:
+		return exec_bytes(r, bytes);
+	}
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Requests: made, completed; completions posted. */
+#include "provider.h"
+
+#include <linux/ktime.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "trace.h"
+
+static struct kmem_cache *requests;
+
+int sharq_request_init(void)
+{
+	requests = KMEM_CACHE(sharq_request, SLAB_ACCOUNT);
+	return requests ? 0 : -ENOMEM;
+}
+
+void sharq_request_exit(void)
+{
+	kmem_cache_destroy(requests);
+}
+
+struct sharq_request *sharq_request_new(struct sharq_queue *q,
+					const struct sharq_desc *desc)
+{
+	struct sharq_request *r = kmem_cache_zalloc(requests, GFP_KERNEL);
+
+	if (!r)
+		return NULL;
+	INIT_LIST_HEAD(&r->node);
+	r->queue = sharq_queue_get(q);
+	r->desc = *desc;
+	r->cqe.user_data = desc->user_data;
+	return r;
+}
+
+u32 sharq_request_extra(const struct sharq_queue *q,
+			const struct sharq_desc *desc)
+{
+	const struct sharq_device_ops *ops = q->dev->ops;
+
+	return ops->extra ? ops->extra(desc) : 0;
+}
+
+int sharq_request_arm(struct sharq_request *r)
+{
+	u32 extra = sharq_request_extra(r->queue, &r->desc);
+
+	if (!extra)
+		return 0;
+	r->priv = kvmalloc(extra, GFP_KERNEL_ACCOUNT);
+	if (!r->priv)
+		return -ENOMEM;
+	r->extra = extra;
+	atomic64_add(extra, &r->queue->pinned);
+	return 0;
+}
+
+static void disarm(struct sharq_request *r)
+{
+	kvfree(r->priv);
+	atomic64_sub(r->extra, &r->queue->pinned);
+}
+
+void sharq_request_cancel(struct sharq_request *r)
+{
+	struct sharq_queue *q = r->queue;
+
+	disarm(r);
+	kmem_cache_free(requests, r);
+	sharq_queue_put(q);
+}
+
+/* cq_lock held; room was reserved by counting it in in_flight. */
+static void post_one(struct sharq_queue *q, const struct sharq_cqe *cqe)
+{
+	q->cq[sharq_ring_slot(q->cq_tail++, q->depth)] = *cqe;
+	q->stats.commands++;
+	q->stats.by_status[cqe->status]++;
+	trace_sharq_complete(q, cqe);
+}
+
+/* cq_lock held. */
+static void publish(struct sharq_queue *q, unsigned int n)
+{
+	q->in_flight -= n;
+	q->short_kick = false;
+	smp_store_release(&q->rings->cq_tail, q->cq_tail);
+	if (q->event)
+		compat_eventfd_signal(q->event);
+}
+
+static void wake(struct sharq_queue *q)
+{
+	if (wq_has_sleeper(&q->wait))
+		wake_up_poll(&q->wait,
+			     EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
+}
+
+void sharq_post(struct sharq_queue *q, const struct sharq_cqe *cqes,
+		unsigned int n)
+{
+	spin_lock(&q->cq_lock);
+	for (unsigned int i = 0; i < n; i++)
+		post_one(q, &cqes[i]);
+	publish(q, n);
+	spin_unlock(&q->cq_lock);
+	wake(q);
+}
+
+/* cq_lock held. */
+static void count(struct sharq_queue *q, const struct sharq_request *r)
+{
+	struct sharq_ctl_stats *s = &q->stats;
+
+	if (r->cqe.status == SHARQ_OK)
+		s->bytes += r->desc.len;
+	else if (r->cqe.status == SHARQ_MISMATCH)
+		s->bytes += r->cqe.consumed;
+	if (!r->device_ns)
+		return;
+	s->wait_hist[sharq_hist_bucket(r->device_ns - r->accepted_ns)]++;
+	s->device_hist[sharq_hist_bucket(ktime_get_ns() - r->device_ns)]++;
+}
+
+void sharq_request_complete(struct sharq_request *r)
+{
+	struct sharq_queue *q = r->queue;
+
+	/* First, so that who sees the completion finds the limit free again. */
+	for (unsigned int i = 0; i < r->nbufs; i++)
+		sharq_mem_put(q, &r->buf[i], r->begun && r->buf[i].op.write);
+	disarm(r);
+
+	spin_lock(&q->cq_lock);
+	count(q, r);
+	post_one(q, &r->cqe);
+	publish(q, 1);
+	spin_unlock(&q->cq_lock);
+	wake(q);
+
+	sharq_sched_done(q, r->desc.flags, r->cqe.status);
+	if (r->batch)
+		sharq_batch_put(r->batch);
+	kmem_cache_free(requests, r);
+	sharq_queue_put(q);
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Order within a queue, shares between queues. See drr.h for the arithmetic.
+ *
+ * A request is in q->pending until order lets it go; then with the stager or in
+ * q->ready; then in the device. A queue is in dev->active while it has ready
+ * requests.
+ */
+#include "provider.h"
+
+#include <linux/ktime.h>
+
+#include "drr.h"
+#include "trace.h"
+
+/* How much there is left to do, at most. */
+static u32 rest(const struct sharq_request *r)
+{
+	u64 total = r->desc.len;
+
+	if (r->desc.op == SHARQ_OP_COMPRESS ||
+	    r->desc.op == SHARQ_OP_DECOMPRESS)
+		total += r->desc.dst_len;
+	return min_t(u64, total - r->served, U32_MAX);
+}
+
+/* dev->lock held. */
+static void push(struct sharq_device *dev, struct sharq_queue *q,
+		 struct sharq_request *r)
+{
+	list_del_init(&r->node);
+	if (list_empty(&q->ready))
+		list_del_init(&q->active);
+	q->deficit -= r->budget;
+	q->stats.served += min(r->budget, rest(r));
+	q->in_device++;
+	dev->busy++;
+	if (!r->device_ns)
+		r->device_ns = ktime_get_ns();
+	trace_sharq_push(r, r->budget);
+	dev->ops->push(dev, r);
+}
+
+/* The next in the round that may have one more in the device. dev->lock held. */
+static struct sharq_queue *next_queue(struct sharq_device *dev)
+{
+	struct sharq_queue *q;
+
+	list_for_each_entry(q, &dev->active, active)
+		if (q->in_device < q->max_in_device)
+			return q;
+	return NULL;
+}
+
+/* Fill the device. dev->lock held. */
+static void dispatch(struct sharq_device *dev)
+{
+	struct sharq_queue *q;
+
+	while (dev->busy < dev->slots && (q = next_queue(dev))) {
+		struct sharq_request *r;
+
+		r = list_first_entry(&q->ready, struct sharq_request, node);
+		r->budget = sharq_drr_slice(q->deficit, rest(r));
+		if (r->budget) {
+			push(dev, q, r);
+		} else {
+			q->deficit += sharq_drr_quantum(q->weight);
+			list_move_tail(&q->active, &dev->active);
+		}
+	}
+}
+
+/* dev->lock held. */
+static void make_ready(struct sharq_device *dev, struct sharq_request *r)
+{
+	struct sharq_queue *q = r->queue;
+
+	list_add_tail(&r->node, &q->ready);
+	if (list_empty(&q->active)) {
+		q->deficit = sharq_drr_quantum(q->weight);
+		list_add_tail(&q->active, &dev->active);
+	}
+}
+
+static void settle(struct sharq_request *r, enum sharq_status status)
+{
+	r->cqe = (struct sharq_cqe){ .user_data = r->desc.user_data,
+				     .status = status };
+	r->settled = true;
+}
+
+/* What a dead queue's request ends as. */
+static void settle_dead(struct sharq_request *r)
+{
+	settle(r, r->begun ? SHARQ_RESET : SHARQ_CANCELED);
+}
+
+/*
+ * Take the first of q->pending if it may start, as far as those before it go.
+ * dev->lock held.
+ */
+static struct sharq_request *take_pending(struct sharq_queue *q)
+{
+	struct sharq_request *r;
+
+	r = list_first_entry_or_null(&q->pending, struct sharq_request, node);
+	if (!r)
+		return NULL;
+	if (!q->canceled &&
+	    (q->link_wait ||
+	     (r->desc.flags & SHARQ_DESC_FENCE && q->unfinished)))
+		return NULL;
+	list_del_init(&r->node);
+	q->unfinished++;
+	if (q->canceled || q->link_failed)
+		settle(r, SHARQ_CANCELED);
+	q->link_failed = false;
+	q->link_wait = r->desc.flags & SHARQ_DESC_LINK;
+	return r;
+}
+
+/*
+ * Let go what order allows. dev->lock held; dropped meanwhile, and then what is
+ * completed may get here again: it leaves the work to the first, or a chain
+ * would take as much stack as it is long.
+ */
+static void release(struct sharq_device *dev, struct sharq_queue *q)
+	__must_hold(&dev->lock)
+{
+	struct sharq_request *r;
+
+	if (q->releasing)
+		return;
+	q->releasing = true;
+	while ((r = take_pending(q))) {
+		if (!r->settled && !r->staged) {
+			make_ready(dev, r);
+			continue;
+		}
+		spin_unlock(&dev->lock);
+		if (r->settled)
+			sharq_request_complete(r);
+		else
+			sharq_stager_in(r);
+		spin_lock(&dev->lock);
+	}
+	q->releasing = false;
+	dispatch(dev);
+}
+
+void sharq_sched_add(struct sharq_queue *q, struct list_head *requests)
+{
+	struct sharq_device *dev = q->dev;
+	struct sharq_request *r;
+
+	list_for_each_entry(r, requests, node)
+		if (r->desc.flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK))
+			atomic_inc(&q->ordered);
+	spin_lock(&dev->lock);
+	list_splice_tail_init(requests, &q->pending);
+	release(dev, q);
+	spin_unlock(&dev->lock);
+}
+
+void sharq_sched_staged(struct sharq_request *r)
+{
+	struct sharq_queue *q = r->queue;
+	struct sharq_device *dev = q->dev;
+
+	spin_lock(&dev->lock);
+	if (q->canceled && !r->settled)
+		settle_dead(r);
+	if (!r->settled) {
+		make_ready(dev, r);
+		dispatch(dev);
+		r = NULL;
+	}
+	spin_unlock(&dev->lock);
+	if (r)
+		sharq_request_complete(r);
+}
+
+void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status)
+{
+	struct sharq_device *dev = q->dev;
+
+	spin_lock(&dev->lock);
+	/* A dead queue's requests don't wait for each other. */
+	if (flags & SHARQ_DESC_LINK && !q->canceled) {
+		q->link_wait = false;
+		q->link_failed = status != SHARQ_OK;
+	}
+	q->unfinished--;
+	if (flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK)) {
+		/* Who sees none left must see how the last one ended. */
+		smp_mb__before_atomic();
+		atomic_dec(&q->ordered);
+	}
+	release(dev, q);
+	spin_unlock(&dev->lock);
+}
+
+void sharq_sched_cancel(struct sharq_queue *q)
+{
+	struct sharq_device *dev = q->dev;
+	struct sharq_request *r, *next;
+	LIST_HEAD(ready);
+
+	spin_lock(&dev->lock);
+	q->canceled = true;
+	list_splice_init(&q->ready, &ready);
+	list_del_init(&q->active);
+	release(dev, q);
+	spin_unlock(&dev->lock);
+	list_for_each_entry_safe(r, next, &ready, node) {
+		settle_dead(r);
+		sharq_request_complete(r);
+	}
+}
+
+bool sharq_sched_idle_order(const struct sharq_queue *q, u16 flags)
+{
+	bool idle;
+
+	/* Without an uncompleted LINK or FENCE nothing pending holds it back. */
+	if (flags & SHARQ_DESC_LINK || atomic_read_acquire(&q->ordered) ||
+	    READ_ONCE(q->link_failed))
+		return false;
+	if (!(flags & SHARQ_DESC_FENCE))
+		return true;
+	spin_lock(&q->dev->lock);
+	idle = list_empty(&q->pending) && !q->unfinished;
+	spin_unlock(&q->dev->lock);
+	return idle;
+}
+
+void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
+{
+	struct sharq_queue *q = r->queue;
+	struct sharq_device *dev = q->dev;
+
+	spin_lock(&dev->lock);
+	r->served += bytes;
+	r->begun = true;
+	q->in_device--;
+	dev->busy--;
+	if (!finished && q->canceled) {
+		settle_dead(r);
+		finished = true;
+	}
+	if (!finished)
+		make_ready(dev, r);
+	dispatch(dev);
+	spin_unlock(&dev->lock);
+	if (!finished)
+		return;
+	if (r->staged)
+		sharq_stager_out(r);
+	else
+		sharq_request_complete(r);
+}
