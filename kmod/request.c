@@ -87,6 +87,7 @@ static void publish(struct sharq_queue *q, unsigned int n)
 {
 	q->in_flight -= n;
 	q->short_kick = false;
+	/* After the entries: the client reads them when it sees this. */
 	smp_store_release(&q->rings->cq_tail, q->cq_tail);
 	if (q->event)
 		compat_eventfd_signal(q->event);

@@ -16,7 +16,7 @@
 
 /*
  * struct soft - the one device
- * @lock:       innermost (under dev->lock in push()); protects what follows
+ * @lock:       taken under dev->lock in push(); protects @work to @resets
  * @work:       pushed, not yet taken by a thread
  * @unanswered: pushed, and sharq_slice_done() hasn't returned
  * @resets:     how many there were: a thread that sees it change answers RESET
@@ -26,7 +26,7 @@
 static struct soft {
 	struct sharq_device dev;
 	struct task_struct *threads[SOFT_MAX_THREADS];
-	spinlock_t lock;
+	spinlock_t lock; /* innermost */
 	struct list_head work;
 	unsigned int unanswered;
 	unsigned int resets;
@@ -127,7 +127,8 @@ static void soft_reset(struct sharq_device *dev)
 	soft.resets++;
 	list_splice_init(&soft.work, &work);
 	spin_unlock(&soft.lock);
-	list_for_each_entry_safe(r, next, &work, node) answer_reset(r);
+	list_for_each_entry_safe(r, next, &work, node)
+		answer_reset(r);
 }
 
 static const struct sharq_device_ops soft_ops = {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The provider of kernel threads: soft.c its device, exec.c and codec.c what
- * the threads do. */
+/*
+ * The provider of kernel threads: soft.c is its device, exec.c and codec.c are
+ * what the threads do.
+ */
 #ifndef SHARQ_SOFT_H
 #define SHARQ_SOFT_H
 
