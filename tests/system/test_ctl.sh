@@ -13,6 +13,7 @@ passed=0 failed=0 skipped=0
 
 finish() {
 	[ -n "$worker" ] && kill -9 "$worker" 2>/dev/null
+	[ -s pid ] && kill -9 "$(cat pid)" 2>/dev/null
 	[ -n "$daemon" ] && kill -9 "$daemon" 2>/dev/null
 	cd / && rm -rf "$dir"
 }
@@ -97,13 +98,15 @@ check "inline needs no daemon" ctl run crc32c --path inline /bin/sh
 refused "no command" 2 "sharqctl" ctl
 refused "unknown command" 2 "frobnicate" ctl frobnicate
 
-"$bin/sharqd" --foreground --socket "$SHARQ_SOCKET" 2>log </dev/null &
-daemon=$!
-if ! until_true 10 ctl stats; then
+start_daemon() {
+	"$bin/sharqd" --foreground --socket "$SHARQ_SOCKET" 2>>log </dev/null &
+	daemon=$!
+	until_true 10 ctl stats && return
 	echo "FAIL sharqd does not serve"
 	cat log
 	exit 1
-fi
+}
+start_daemon
 
 # ---- files ----
 head -c 5000000 /dev/urandom >random
@@ -297,6 +300,40 @@ check "help of run" ctl run --help
 bench_json() { ctl bench nop --seconds 0.3 --json >bench.json; }
 check "bench" bench_json
 check "bench prints JSON" grep -q '{' bench.json
+
+# ---- progress: for a terminal, and nobody else ----
+# Far more than can be read before both have been seen for long enough.
+truncate -s 1T huge
+"$bin/sharqctl" run crc32c huge >/dev/null 2>quiet &
+worker=$!
+script -qefc "echo \$\$ >pid; exec '$bin/sharqctl' run crc32c huge" typescript \
+	>/dev/null </dev/null &
+terminal=$!
+check "a bar on a terminal" until_true 20 grep -qE \
+	'crc32c +\[#*\.+\] +[0-9]+% +[0-9.]+[MG] +[0-9.]+[KMG]/s' typescript
+check "no bar in a file" test ! -s quiet
+kill -INT "$(cat pid)" "$worker"
+wait "$terminal" "$worker"
+worker=
+rm pid
+erased() { tail -c 200 typescript | grep -q "$(printf '\r\033\\[K')sharqctl:"; }
+check "the bar is erased at the end" erased
+rm huge
+
+# ---- watching goes on when another daemon takes over ----
+"$bin/sharqctl" --json --watch 0.1 stats >watch 2>watch.err &
+worker=$!
+shown() { [ "$(grep -c uptime watch)" -gt "$1" ]; }
+check "watch shows, again and again" until_true 10 shown 2
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null
+check "watch tells that the daemon is away" until_true 10 grep -q sharqd watch.err
+start_daemon
+check "watch shows the next one" until_true 10 shown "$(grep -c uptime watch)"
+kill -TERM "$worker"
+wait "$worker"
+check "watch ends without an error" test $? -eq 0
+worker=
 
 # ---- the end ----
 kill -TERM "$daemon"

@@ -233,6 +233,70 @@ static void p6_never_reads(void)
 	daemon_stop(&d);
 }
 
+static Sharq__Pb__ServerMessage *next_event(struct peer *p)
+{
+	static struct sharq_frame frame;
+	Sharq__Pb__ServerMessage *m;
+	const char *why = "";
+	int r = sharq_frame_recv(p->sock, &frame, 0, false, &why);
+
+	CHECK(r == 0, "waiting for an event: %s %s", strerror(-r), why);
+	m = sharq__pb__server_message__unpack(NULL, frame.body_len, frame.body);
+	CHECK(m && m->body_case == SHARQ__PB__SERVER_MESSAGE__BODY_EVENT,
+	      "no event");
+	return m;
+}
+
+/* How many events come until one of @kind does. */
+static unsigned int events_until(struct peer *p, Sharq__Pb__EventKind kind)
+{
+	unsigned int n = 0;
+	bool found = false;
+
+	while (!found) {
+		Sharq__Pb__ServerMessage *m = next_event(p);
+
+		found = m->event->kind == kind;
+		n += !found;
+		sharq__pb__server_message__free_unpacked(m, NULL);
+	}
+	return n;
+}
+
+/* A subscriber that reads late loses events, is told so, and nothing else. */
+static void p13_slow_subscriber_loses_events(void)
+{
+	const unsigned int visits = 2000;
+	Sharq__Pb__Subscribe subscribe = SHARQ__PB__SUBSCRIBE__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	struct peer slow, visitor;
+	unsigned int i, got;
+	struct daemon d;
+
+	daemon_start(&d, NULL);
+	peer_open(&slow, d.socket);
+	req.body_case = SHARQ__PB__REQUEST__BODY_SUBSCRIBE;
+	req.subscribe = &subscribe;
+	CHECK_EQ(peer_code(&slow, &req), 0);
+	for (i = 0; i < visits; i++) {
+		peer_open(&visitor, d.socket);
+		peer_close(&visitor);
+	}
+	got = events_until(&slow, SHARQ__PB__EVENT_KIND__EVENT_LOST);
+	CHECK(got > 0 && got < 2 * visits, "%u events of %u came", got,
+	      2 * visits);
+	/* From then on it misses none. */
+	for (i = 0; i < 3; i++) {
+		peer_open(&visitor, d.socket);
+		peer_close(&visitor);
+		events_until(&slow,
+			     SHARQ__PB__EVENT_KIND__EVENT_CLIENT_CONNECTED);
+		events_until(&slow, SHARQ__PB__EVENT_KIND__EVENT_CLIENT_GONE);
+	}
+	peer_close(&slow);
+	daemon_stop(&d);
+}
+
 static void p6_requests_before_hello(void)
 {
 	struct daemon d;
@@ -559,6 +623,8 @@ int main(int argc, char **argv)
 	static const struct test tests[] = {
 		{ "p6_malformed_packets", p6_malformed_packets, 60 },
 		{ "p6_never_reads", p6_never_reads, 60 },
+		{ "p13_slow_subscriber_loses_events",
+		  p13_slow_subscriber_loses_events, 60 },
 		{ "p6_requests_before_hello", p6_requests_before_hello, 30 },
 		{ "p13_hello_has_a_deadline", p13_hello_has_a_deadline, 60 },
 		{ "p6_second_hello", p6_second_hello, 30 },

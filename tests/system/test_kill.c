@@ -399,6 +399,46 @@ static void p13_quarantine_spares_those_that_wait(void)
 	daemon_stop(&d);
 }
 
+#define DEATHS 5
+
+/* Kill the engine that serves @queue. Return: ms until there is another. */
+static int64_t replace_engine(struct peer *p, uint64_t queue)
+{
+	pid_t engine = peer_engine(p, queue);
+	int64_t began = now_ms();
+
+	kill(engine, SIGKILL);
+	EVENTUALLY(peer_engine(p, queue) != engine, 10000);
+	return now_ms() - began;
+}
+
+/* An engine that dies again and again is started anew, but not ever faster. */
+static void p13_engine_that_dies_often_waits(void)
+{
+	struct sharq_queue *q;
+	int64_t soon = 0, late;
+	struct daemon d;
+	struct sharq *s;
+	struct peer p;
+	int i;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	s = must_connect(d.socket);
+	q = must_open(s, 8);
+	for (i = 0; i < DEATHS; i++)
+		soon += replace_engine(&p, queue_id(q));
+	late = replace_engine(&p, queue_id(q));
+	printf("  %d engines were replaced in %lld ms, the next in %lld ms\n",
+	       DEATHS, (long long)soon, (long long)late);
+	CHECK(soon < DEATHS * 1000, "each of the first had to wait");
+	CHECK(late >= 1000, "the next didn't wait");
+	must_work(s, q);
+	sharq_queue_close(q);
+	sharq_disconnect(s);
+	daemon_stop(&d);
+}
+
 static void p14_both_killed(void)
 {
 	unsigned int resets, i;
@@ -451,6 +491,8 @@ int main(int argc, char **argv)
 		{ "p13_quarantine", p13_quarantine, 120 },
 		{ "p13_quarantine_spares_those_that_wait",
 		  p13_quarantine_spares_those_that_wait, 120 },
+		{ "p13_engine_that_dies_often_waits",
+		  p13_engine_that_dies_often_waits, 60 },
 		{ "p14_both_killed", p14_both_killed, 60 },
 	};
 
