@@ -24,7 +24,8 @@ void broker_stop(void);
 struct sharq_ctl_create;
 int broker_ctl(unsigned long cmd, void *arg);
 int broker_create(struct sharq_ctl_create *arg);
-int broker_create_nth(struct sharq_ctl_create *arg, unsigned int nth, int *done);
+int broker_create_nth(struct sharq_ctl_create *arg, unsigned int nth,
+		      int *done);
 /* What open(/dev/sharq) gives now; it is closed again. */
 int broker_try_open(void);
 /* The controller lets go of /dev/sharq, and takes it again. */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* What all guest tests share: main() is in guest.c, the suite is the program's. */
+#ifndef GUEST_H
+#define GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* libcheck's: proto/ has a check.h of its own. */
+#include LIBCHECK_H
+
+/* Where an ext4 and a tmpfs directory of the tests' user are. */
+#define DISK_DIR "/disk/sharq-test"
+#define TMPFS_DIR "/tmp/sharq-test"
+
+Suite *guest_suite(void);
+/* A case of its own for each test: a process, @seconds, its name. */
+void guest_add(Suite *suite, const char *name, const TTest *test, int seconds);
+#define GUEST_ADD(suite, test, seconds) guest_add(suite, #test, test, seconds)
+
+/*
+ * The program runs itself again, by exec: guest_exec() in a child never
+ * returns; guest_execed() is what it then does, as no test but a plain process.
+ * Its result is the exit code. Programs that need it define it.
+ */
+void guest_exec(const char *what, int fd) __attribute__((noreturn));
+int guest_execed(const char *what, int fd);
+
+/* Words after the program's name that aren't ours, as NAME=NUMBER. */
+unsigned int guest_parameter(const char *name, unsigned int otherwise);
+
+uint64_t now_ms(void);
+/* Kernels from 6.7 on tell a driver to cancel. */
+bool kernel_cancels(void);
+
+struct rng {
+	uint64_t state;
+};
+uint64_t rng_next(struct rng *r);
+void rng_fill(struct rng *r, void *p, size_t size);
+
+/* Anonymous memory, present; or ends the test. */
+void *memory(size_t size);
+uint32_t crc32c(const void *p, size_t size);
+
+/* fork() that ends the test when it fails; a child dies with its parent. */
+pid_t spawn(void);
+/* Its wait status; ends the test if it isn't gone in time. */
+int reap(pid_t pid);
+/* It exited with 0. */
+void reap_well(pid_t pid);
+/* EXPECT in a child of a test: say it and exit with 1. */
+#define CHILD_EXPECT(cond)                                                     \
+	do {                                                                   \
+		if (!(cond)) {                                                 \
+			fprintf(stderr, "%s:%d: child: %s (errno %d)\n",       \
+				__FILE__, __LINE__, #cond, errno);             \
+			_exit(1);                                              \
+		}                                                              \
+	} while (0)
+
+#endif /* GUEST_H */

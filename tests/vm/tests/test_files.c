@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: MIT
+/* P6, P7: memory that a filesystem stands behind, memory that goes away. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "guest.h"
+#include "neighbour.h"
+#include "queue.h"
+#include "slow.h"
+
+#define DISK_FILE DISK_DIR "/file"
+#define TMPFS_FILE TMPFS_DIR "/file"
+#define PINCHECK "/sys/kernel/debug/pincheck"
+#define HUGE_PAGE (2 * MIB)
+
+static int make_file(const char *path, size_t size)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(errno));
+	ck_assert(!ftruncate(fd, (off_t)size));
+	return fd;
+}
+
+static uint8_t *map_file(int fd, size_t size, int flags)
+{
+	uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	ck_assert_msg(p != MAP_FAILED, "mmap: %s", strerror(errno));
+	return p;
+}
+
+static void drop_caches(void)
+{
+	ck_assert_int_eq(broker_write("/proc/sys/vm/drop_caches", "3"), 0);
+}
+
+/* What the disk has, past the page cache. */
+static void expect_on_disk(const char *path, const uint8_t *expected,
+			   size_t size)
+{
+	uint8_t *got = memory(size);
+	int fd;
+
+	drop_caches();
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert(fd >= 0);
+	ck_assert(pread(fd, got, size, 0) == (ssize_t)size);
+	ck_assert_msg(!memcmp(got, expected, size), "the file is wrong");
+	close(fd);
+	munmap(got, size);
+}
+
+static void run_ok(struct queue *q, const struct sharq_desc *d)
+{
+	struct sharq_cqe cqe = queue_run(q, d);
+
+	ck_assert_msg(cqe.status == SHARQ_OK, "status %u", cqe.status);
+}
+
+/* ---- a shared mapping on ext4 ---- */
+
+static void shared_on_ext4(size_t offset, uint32_t len)
+{
+	struct queue q = queue_new(8);
+	size_t size = 2 * MIB;
+	int fd = make_file(DISK_FILE, size);
+	uint8_t *map = map_file(fd, size, MAP_SHARED);
+	uint8_t *src = memory(size), *expected = memory(size);
+	struct sharq_desc copy = desc_copy(map + offset, src, len);
+	struct rng r = { len };
+
+	rng_fill(&r, src, len);
+	memcpy(expected + offset, src, len);
+	run_ok(&q, &copy);
+	ck_assert(!memcmp(map, expected, size));
+	ck_assert(!msync(map, size, MS_SYNC));
+	ck_assert(!munmap(map, size));
+	ck_assert(!fsync(fd));
+	close(fd);
+	expect_on_disk(DISK_FILE, expected, size);
+	queue_free(&q);
+	munmap(src, size);
+	munmap(expected, size);
+	unlink(DISK_FILE);
+}
+
+START_TEST(p7_shared_ext4_destination_reaches_the_disk)
+{
+	shared_on_ext4(0, 100);
+	shared_on_ext4(4090, 5000);
+	shared_on_ext4(12345, 1 * MIB);
+	shared_on_ext4(0, 2 * MIB);
+}
+END_TEST
+
+/* Writeback makes pages read-only and clean, again and again. */
+struct writeback {
+	int fd;
+	uint8_t *map;
+	size_t size;
+	unsigned int rounds;
+	bool stop;
+};
+
+static void *write_back(void *arg)
+{
+	struct writeback *w = arg;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
+		if (msync(w->map, w->size, MS_SYNC) ||
+		    sync_file_range(w->fd, 0, (off_t)w->size,
+				    SYNC_FILE_RANGE_WRITE |
+					    SYNC_FILE_RANGE_WAIT_AFTER) ||
+		    fdatasync(w->fd))
+			return "writeback failed";
+		__atomic_add_fetch(&w->rounds, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+START_TEST(p7_shared_ext4_destination_is_right_under_writeback)
+{
+	struct queue q = queue_new(8);
+	struct writeback w = { .size = MIB };
+	uint8_t *src = memory(MIB), *expected = memory(MIB);
+	struct rng r = { 5 };
+	pthread_t thread;
+	void *failed;
+
+	w.fd = make_file(DISK_FILE, w.size);
+	w.map = map_file(w.fd, w.size, MAP_SHARED);
+	ck_assert(!pthread_create(&thread, NULL, write_back, &w));
+	for (unsigned int i = 0;
+	     i < 200 || __atomic_load_n(&w.rounds, __ATOMIC_RELAXED) < 20;
+	     i++) {
+		uint32_t len = (uint32_t)(1 + rng_next(&r) % (64 * KIB));
+		uint32_t at = (uint32_t)(rng_next(&r) % (MIB - len));
+		struct sharq_desc copy = desc_copy(w.map + at, src, len);
+
+		rng_fill(&r, src, len);
+		memcpy(expected + at, src, len);
+		run_ok(&q, &copy);
+	}
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+	ck_assert(!pthread_join(thread, &failed));
+	ck_assert_msg(!failed, "%s", (const char *)failed);
+	/* fsync alone: that the pages are dirty must be known to ext4. */
+	ck_assert(!munmap(w.map, w.size));
+	ck_assert(!fsync(w.fd));
+	close(w.fd);
+	expect_on_disk(DISK_FILE, expected, MIB);
+	queue_free(&q);
+	unlink(DISK_FILE);
+}
+END_TEST
+
+/* ---- pins, as the kernel counts them ---- */
+
+static unsigned int pinned_pages(const char *path)
+{
+	unsigned int cached = 0, pinned = 0;
+	char text[256];
+	int r;
+
+	snprintf(text, sizeof(text), "%s", path);
+	r = broker_ask(PINCHECK, text, sizeof(text));
+	ck_assert_msg(r > 0, "%s: %s", PINCHECK, strerror(-r));
+	ck_assert_int_eq(sscanf(text, "cached %u pinned %u", &cached, &pinned),
+			 2);
+	ck_assert_msg(cached > 0, "%s has nothing in the cache", path);
+	return pinned;
+}
+
+/*
+ * Commands to and from the mapping @map of @path, held in flight. Return: how
+ * many of its pages are pinned then.
+ */
+static unsigned int pinned_in_flight(const char *path, uint8_t *map)
+{
+	struct queue q = queue_new(8);
+	uint8_t *mine = memory(MIB);
+	struct sharq_desc to = desc_copy(map, mine, 64 * KIB);
+	struct sharq_desc from =
+		desc_copy(mine + MIB / 2, map + MIB / 2, 64 * KIB);
+	struct sharq_desc tiny = desc_copy(map + MIB / 4, mine, 100);
+	unsigned int pinned;
+
+	to.flags = from.flags = tiny.flags = SHARQ_DESC_FENCE;
+	slow_put(&q);
+	queue_put(&q, &to);
+	queue_put(&q, &from);
+	queue_put(&q, &tiny);
+	queue_kick(&q);
+	pinned = pinned_pages(path);
+	ck_assert_msg(slow_works(&q), "the device was done before the look");
+	slow_take(&q);
+	queue_wait(&q, 3);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+	queue_free(&q);
+	munmap(mine, MIB);
+	return pinned;
+}
+
+START_TEST(p7_shared_ext4_page_is_never_pinned)
+{
+	int fd = make_file(DISK_FILE, MIB);
+	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+
+	memset(map, 1, MIB);
+	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, map), 0);
+	/* Nor when it can be written only after an mprotect(). */
+	ck_assert(!mprotect(map + MIB / 2, MIB / 2, PROT_READ));
+	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, map), 0);
+	munmap(map, MIB);
+	close(fd);
+	unlink(DISK_FILE);
+}
+END_TEST
+
+/* That the question can be answered with yes. */
+START_TEST(p7_pinned_pages_of_tmpfs_are_seen)
+{
+	int fd = make_file(TMPFS_FILE, MIB);
+	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+
+	memset(map, 1, MIB);
+	ck_assert_uint_ge(pinned_in_flight(TMPFS_FILE, map), 32);
+	ck_assert_uint_eq(pinned_pages(TMPFS_FILE), 0);
+	munmap(map, MIB);
+	close(fd);
+	unlink(TMPFS_FILE);
+}
+END_TEST
+
+/* ---- other kinds of memory ---- */
+
+/* Each size, to it and from it. */
+static void there_and_back(uint8_t *map, size_t size)
+{
+	const uint32_t sizes[] = { 100, 5000, 64 * KIB, MIB };
+	struct queue q = queue_new(8);
+	uint8_t *src = memory(MIB), *back = memory(MIB);
+	struct rng r = { 9 };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		size_t at = sizes[i] < size / 2 ? size / 2 - 50 : 0;
+		struct sharq_desc to = desc_copy(map + at, src, sizes[i]);
+		struct sharq_desc from = desc_copy(back, map + at, sizes[i]);
+
+		ck_assert_uint_le(at + sizes[i], size);
+		rng_fill(&r, src, sizes[i]);
+		run_ok(&q, &to);
+		ck_assert(!memcmp(map + at, src, sizes[i]));
+		run_ok(&q, &from);
+		ck_assert(!memcmp(back, src, sizes[i]));
+	}
+	queue_free(&q);
+	munmap(src, MIB);
+	munmap(back, MIB);
+}
+
+START_TEST(p7_tmpfs_works)
+{
+	int fd = make_file(TMPFS_FILE, 2 * MIB);
+	uint8_t *map = map_file(fd, 2 * MIB, MAP_SHARED),
+		*got = memory(2 * MIB);
+
+	there_and_back(map, 2 * MIB);
+	ck_assert(pread(fd, got, 2 * MIB, 0) == 2 * MIB);
+	ck_assert(!memcmp(got, map, 2 * MIB));
+	munmap(map, 2 * MIB);
+	close(fd);
+	unlink(TMPFS_FILE);
+}
+END_TEST
+
+START_TEST(p7_memfd_works)
+{
+	int fd = memfd_create("sharq-test", MFD_CLOEXEC);
+	uint8_t *map, *got = memory(2 * MIB);
+
+	ck_assert(fd >= 0);
+	ck_assert(!ftruncate(fd, 2 * MIB));
+	map = map_file(fd, 2 * MIB, MAP_SHARED);
+	there_and_back(map, 2 * MIB);
+	ck_assert(pread(fd, got, 2 * MIB, 0) == 2 * MIB);
+	ck_assert(!memcmp(got, map, 2 * MIB));
+	munmap(map, 2 * MIB);
+	close(fd);
+}
+END_TEST
+
+START_TEST(p7_hugetlb_works)
+{
+	uint8_t *map = map_file(-1, 2 * HUGE_PAGE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB);
+
+	there_and_back(map, 2 * HUGE_PAGE);
+	munmap(map, 2 * HUGE_PAGE);
+	map = map_file(-1, 2 * HUGE_PAGE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB);
+	there_and_back(map, 2 * HUGE_PAGE);
+	munmap(map, 2 * HUGE_PAGE);
+}
+END_TEST
+
+START_TEST(p7_transparent_huge_pages_work)
+{
+	uint8_t *room =
+		map_file(-1, 3 * HUGE_PAGE, MAP_PRIVATE | MAP_ANONYMOUS);
+	uint8_t *map = (uint8_t *)(((uintptr_t)room + HUGE_PAGE - 1) &
+				   ~(uintptr_t)(HUGE_PAGE - 1));
+
+	ck_assert(!madvise(map, 2 * HUGE_PAGE, MADV_HUGEPAGE));
+	there_and_back(map, 2 * HUGE_PAGE);
+	munmap(room, 3 * HUGE_PAGE);
+}
+END_TEST
+
+/* The copy is the process's, the file stays as it was. */
+START_TEST(p7_private_mapping_leaves_its_file_alone)
+{
+	int fd = make_file(DISK_FILE, 2 * MIB);
+	uint8_t *map, *before = memory(2 * MIB);
+	struct rng r = { 11 };
+
+	rng_fill(&r, before, 2 * MIB);
+	ck_assert(pwrite(fd, before, 2 * MIB, 0) == 2 * MIB);
+	ck_assert(!fsync(fd));
+	map = map_file(fd, 2 * MIB, MAP_PRIVATE);
+	there_and_back(map, 2 * MIB);
+	ck_assert(memcmp(map, before, 2 * MIB));
+	munmap(map, 2 * MIB);
+	close(fd);
+	expect_on_disk(DISK_FILE, before, 2 * MIB);
+	unlink(DISK_FILE);
+}
+END_TEST
+
+/* A file that can only be read, and memory that was never touched. */
+START_TEST(p7_sources_need_not_be_present)
+{
+	struct queue q = queue_new(8);
+	int fd = make_file(DISK_FILE, MIB);
+	uint8_t *expected = memory(MIB), *dst = memory(MIB), *map;
+	struct sharq_desc copy;
+	struct rng r = { 13 };
+
+	rng_fill(&r, expected, MIB);
+	ck_assert(pwrite(fd, expected, MIB, 0) == MIB);
+	ck_assert(!fsync(fd));
+	close(fd);
+	drop_caches();
+	fd = open(DISK_FILE, O_RDONLY | O_CLOEXEC);
+	map = mmap(NULL, MIB, PROT_READ, MAP_SHARED, fd, 0);
+	ck_assert(map != MAP_FAILED);
+	copy = desc_copy(dst, map, MIB);
+	run_ok(&q, &copy);
+	ck_assert(!memcmp(dst, expected, MIB));
+	munmap(map, MIB);
+	close(fd);
+	unlink(DISK_FILE);
+
+	map = map_file(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
+	copy = desc_copy(dst, map, MIB);
+	run_ok(&q, &copy);
+	for (unsigned int i = 0; i < MIB; i++)
+		ck_assert_uint_eq(dst[i], 0);
+	munmap(map, MIB);
+	map = map_file(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
+	copy = desc_copy(map, expected, MIB);
+	run_ok(&q, &copy);
+	ck_assert(!memcmp(map, expected, MIB));
+	munmap(map, MIB);
+	queue_free(&q);
+}
+END_TEST
+
+/* ---- memory that goes away in flight ---- */
+
+#define AWAY_SIZE (4 * MIB)
+
+/* A slow command, then behind it a FILL of @dst with 0xbb. */
+static void fill_late(struct queue *q, uint8_t *dst)
+{
+	struct sharq_desc d = desc_fill(dst, 0xbb, AWAY_SIZE);
+
+	d.flags = SHARQ_DESC_FENCE;
+	slow_put(q);
+	queue_put(q, &d);
+	queue_kick(q);
+}
+
+/* Another process's memory, which gets the pages that were let go. */
+struct stranger {
+	pid_t pid;
+	int ask[2], reply[2];
+};
+
+static void stranger_lives(const struct stranger *s)
+{
+	/* All that there is but what the guest needs. */
+	size_t size = 16 * AWAY_SIZE;
+	uint8_t *p = map_file(-1, size, MAP_PRIVATE | MAP_ANONYMOUS);
+	char byte;
+
+	CHILD_EXPECT(read(s->ask[0], &byte, 1) == 1);
+	memset(p, 0x44, size);
+	CHILD_EXPECT(write(s->reply[1], "", 1) == 1);
+	CHILD_EXPECT(read(s->ask[0], &byte, 1) == 1);
+	for (size_t i = 0; i < size; i++)
+		CHILD_EXPECT(p[i] == 0x44);
+	_exit(0);
+}
+
+static struct stranger stranger_new(void)
+{
+	struct stranger s;
+
+	ck_assert(!pipe(s.ask) && !pipe(s.reply));
+	s.pid = spawn();
+	if (!s.pid)
+		stranger_lives(&s);
+	return s;
+}
+
+static void stranger_fills(struct stranger *s)
+{
+	char byte;
+
+	ck_assert(write(s->ask[1], "", 1) == 1);
+	ck_assert(read(s->reply[0], &byte, 1) == 1);
+}
+
+static void stranger_is_untouched(struct stranger *s)
+{
+	ck_assert(write(s->ask[1], "", 1) == 1);
+	reap_well(s->pid);
+	for (int i = 0; i < 2; i++) {
+		close(s->ask[i]);
+		close(s->reply[i]);
+	}
+}
+
+/* Old pages, or a fault that says where; nothing else. */
+static void expect_fault_or_old_pages(struct queue *q, uint8_t *dst)
+{
+	struct sharq_cqe cqe;
+
+	slow_take(q);
+	queue_wait(q, 1);
+	cqe = queue_take(q);
+	if (cqe.status == SHARQ_OK)
+		return;
+	ck_assert_uint_eq(cqe.status, SHARQ_FAULT_WRITE);
+	if (cqe.flags & SHARQ_CQE_ADDR_VALID)
+		ck_assert(cqe.addr >= (uintptr_t)dst &&
+			  cqe.addr < (uintptr_t)dst + AWAY_SIZE);
+}
+
+static void unmap_in_flight(uint8_t *dst)
+{
+	struct stranger s = stranger_new();
+	struct queue q = queue_new(8);
+
+	fill_late(&q, dst);
+	ck_assert(!munmap(dst, AWAY_SIZE));
+	stranger_fills(&s);
+	ck_assert_msg(slow_works(&q), "the device was done before");
+	expect_fault_or_old_pages(&q, dst);
+	stranger_is_untouched(&s);
+	queue_free(&q);
+}
+
+START_TEST(p6_munmap_in_flight_harms_nobody_else)
+{
+	for (int i = 0; i < 3; i++)
+		unmap_in_flight(memory(AWAY_SIZE));
+}
+END_TEST
+
+START_TEST(p6_munmap_of_a_shared_file_in_flight_harms_nobody_else)
+{
+	int fd = make_file(DISK_FILE, AWAY_SIZE);
+	uint8_t *map = map_file(fd, AWAY_SIZE, MAP_SHARED);
+
+	memset(map, 0, AWAY_SIZE);
+	unmap_in_flight(map);
+	close(fd);
+	unlink(DISK_FILE);
+}
+END_TEST
+
+/* What is mapped at that place afterwards isn't what the command was for. */
+START_TEST(p6_memory_mapped_anew_in_flight_stays_as_it_is)
+{
+	struct queue q = queue_new(8);
+	uint8_t *dst = memory(AWAY_SIZE), *anew;
+
+	fill_late(&q, dst);
+	anew = mmap(dst, AWAY_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1,
+		    0);
+	ck_assert(anew == dst);
+	ck_assert_msg(slow_works(&q), "the device was done before");
+	expect_fault_or_old_pages(&q, dst);
+	for (unsigned int i = 0; i < AWAY_SIZE; i++)
+		ck_assert_uint_eq(anew[i], 0);
+	queue_free(&q);
+}
+END_TEST
+
+static void truncate_in_flight(const char *path)
+{
+	struct stranger s = stranger_new();
+	struct queue q = queue_new(8);
+	int fd = make_file(path, AWAY_SIZE);
+	uint8_t *map = map_file(fd, AWAY_SIZE, MAP_SHARED);
+	uint8_t *got = memory(AWAY_SIZE);
+
+	memset(map, 0, AWAY_SIZE);
+	fill_late(&q, map);
+	ck_assert(!ftruncate(fd, 0));
+	stranger_fills(&s);
+	ck_assert_msg(slow_works(&q), "the device was done before");
+	expect_fault_or_old_pages(&q, map);
+	stranger_is_untouched(&s);
+	/* Cut off is cut off: grown again, there are zeros. */
+	ck_assert(!ftruncate(fd, AWAY_SIZE));
+	ck_assert(pread(fd, got, AWAY_SIZE, 0) == AWAY_SIZE);
+	for (unsigned int i = 0; i < AWAY_SIZE; i++)
+		ck_assert_uint_eq(got[i], 0);
+	munmap(map, AWAY_SIZE);
+	munmap(got, AWAY_SIZE);
+	close(fd);
+	unlink(path);
+	queue_free(&q);
+}
+
+START_TEST(p6_truncate_on_ext4_in_flight_is_a_fault)
+{
+	truncate_in_flight(DISK_FILE);
+}
+END_TEST
+
+START_TEST(p6_truncate_on_tmpfs_in_flight_harms_nobody)
+{
+	truncate_in_flight(TMPFS_FILE);
+}
+END_TEST
+
+/* Beyond a file's end there is nothing to reach. */
+START_TEST(p6_beyond_a_file_s_end_is_a_fault)
+{
+	struct queue q = queue_new(8);
+	int fd = make_file(DISK_FILE, PAGE);
+	uint8_t *map = map_file(fd, 2 * PAGE, MAP_SHARED), *mine = memory(PAGE);
+	struct sharq_desc to = desc_copy(map + PAGE - 100, mine, 200);
+	struct sharq_desc from = desc_copy(mine, map + PAGE - 100, 200);
+	struct sharq_cqe cqe;
+
+	cqe = queue_run(&q, &to);
+	ck_assert_uint_eq(cqe.status, SHARQ_FAULT_WRITE);
+	ck_assert_uint_eq(cqe.addr, (uintptr_t)map + PAGE);
+	cqe = queue_run(&q, &from);
+	ck_assert_uint_eq(cqe.status, SHARQ_FAULT_READ);
+	ck_assert_uint_eq(cqe.addr, (uintptr_t)map + PAGE);
+	munmap(map, 2 * PAGE);
+	close(fd);
+	unlink(DISK_FILE);
+	queue_free(&q);
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("files");
+
+	GUEST_ADD(s, p7_shared_ext4_destination_reaches_the_disk, 120);
+	GUEST_ADD(s, p7_shared_ext4_destination_is_right_under_writeback, 120);
+	GUEST_ADD(s, p7_shared_ext4_page_is_never_pinned, 120);
+	GUEST_ADD(s, p7_pinned_pages_of_tmpfs_are_seen, 120);
+	GUEST_ADD(s, p7_tmpfs_works, 60);
+	GUEST_ADD(s, p7_memfd_works, 60);
+	GUEST_ADD(s, p7_hugetlb_works, 60);
+	GUEST_ADD(s, p7_transparent_huge_pages_work, 60);
+	GUEST_ADD(s, p7_private_mapping_leaves_its_file_alone, 60);
+	GUEST_ADD(s, p7_sources_need_not_be_present, 60);
+	GUEST_ADD(s, p6_munmap_in_flight_harms_nobody_else, 120);
+	GUEST_ADD(s, p6_munmap_of_a_shared_file_in_flight_harms_nobody_else,
+		  120);
+	GUEST_ADD(s, p6_memory_mapped_anew_in_flight_stays_as_it_is, 120);
+	GUEST_ADD(s, p6_truncate_on_ext4_in_flight_is_a_fault, 120);
+	GUEST_ADD(s, p6_truncate_on_tmpfs_in_flight_harms_nobody, 120);
+	GUEST_ADD(s, p6_beyond_a_file_s_end_is_a_fault, 60);
+	return s;
+}

@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: MIT
+/* P5, P13, P14: clients that die, and rings of every kind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "fuse.h"
+#include "guest.h"
+#include "neighbour.h"
+#include "queue.h"
+#include "slow.h"
+
+#define DISK_FILE DISK_DIR "/kill"
+#define KILLS 50
+
+/* ---- SIGKILL ---- */
+
+/* A mix that is at every stage when the signal comes. */
+static void put_mix(struct queue *q, unsigned int seed)
+{
+	static uint8_t buf[2 * MIB];
+	struct rng r = { seed };
+	int fd = open(DISK_FILE, O_RDWR | O_CLOEXEC);
+	uint8_t *map =
+		mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	ck_assert(fd >= 0 && map != MAP_FAILED);
+	for (int i = 0; i < 16; i++) {
+		uint32_t len = (uint32_t)(1 + rng_next(&r) % (256 * KIB));
+		struct sharq_desc d = desc_copy(buf + MIB, buf, len);
+
+		switch (rng_next(&r) % 5) {
+		case 0:
+			d = desc_copy(map, buf, len);
+			break;
+		case 1:
+			d = desc_crc(map, len);
+			break;
+		case 2:
+			d = desc_compress(buf + MIB, MIB, buf, len);
+			break;
+		case 3:
+			d = desc_copy(buf + MIB, buf, 100);
+			break;
+		}
+		if (rng_next(&r) % 4 == 0)
+			d.flags |= SHARQ_DESC_LINK;
+		if (rng_next(&r) % 4 == 0)
+			d.flags |= SHARQ_DESC_FENCE;
+		queue_put(q, &d);
+	}
+	queue_publish(q);
+}
+
+/* Odd ones die in the kick, or near it; even ones with all in flight. */
+static void victim(unsigned int seed, int say)
+{
+	struct queue q = queue_new(16);
+	struct io_uring ring;
+
+	ck_assert(!io_uring_queue_init(8, &ring, 0));
+	put_mix(&q, seed);
+	if (seed & 1)
+		CHILD_EXPECT(write(say, "", 1) == 1);
+	if (seed & 2) {
+		uring_prep(&ring, q.fd, 16, 0);
+		if (seed & 4)
+			uring_prep(&ring, q.fd, 16, 0)->flags |= IOSQE_ASYNC;
+		CHILD_EXPECT(io_uring_submit(&ring) > 0);
+	} else {
+		CHILD_EXPECT(queue_ioctl_kick(q.fd, 16) >= 0);
+	}
+	if (!(seed & 1))
+		CHILD_EXPECT(write(say, "", 1) == 1);
+	for (;;)
+		pause();
+}
+
+static void kill_one(unsigned int seed)
+{
+	int say[2], status;
+	char byte;
+	pid_t pid;
+
+	ck_assert(!pipe2(say, O_CLOEXEC));
+	pid = spawn();
+	if (!pid)
+		victim(seed, say[1]);
+	close(say[1]);
+	ck_assert_msg(read(say[0], &byte, 1) == 1, "no victim");
+	close(say[0]);
+	ck_assert(!kill(pid, SIGKILL));
+	status = reap(pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+START_TEST(p5_killed_with_commands_in_flight)
+{
+	unsigned int kills = guest_parameter("kills", KILLS);
+	int fd = open(DISK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct neighbour other;
+
+	ck_assert(fd >= 0 && !ftruncate(fd, MIB));
+	close(fd);
+	other = neighbour_start();
+	for (unsigned int i = 0; i < kills; i++)
+		kill_one(i);
+	queues_left(1);
+	neighbour_advances(&other, 1);
+	neighbour_stop(&other);
+	queues_left(0);
+	unlink(DISK_FILE);
+	printf("%u clients killed\n", kills);
+}
+END_TEST
+
+/* ---- exec ---- */
+
+static void exec_with(unsigned int flags, uint32_t kick_flags)
+{
+	pid_t pid = spawn();
+
+	if (!pid) {
+		struct queue q = queue_new(16);
+		struct sharq_desc d = desc_fill(memory(PAGE), 1, PAGE);
+		struct io_uring ring;
+
+		CHILD_EXPECT(!io_uring_queue_init(8, &ring, 0));
+		slow_put(&q);
+		d.flags = SHARQ_DESC_FENCE;
+		queue_put(&q, &d);
+		queue_publish(&q);
+		uring_prep(&ring, q.fd, 2, kick_flags)->flags |= flags;
+		CHILD_EXPECT(io_uring_submit(&ring) == 1);
+		guest_exec("nothing", -1);
+	}
+	reap_well(pid);
+	queues_left(0);
+}
+
+int guest_execed(const char *what, int fd)
+{
+	return strcmp(what, "nothing") || fd != -1;
+}
+
+START_TEST(p5_exec_with_a_kick_outstanding)
+{
+	exec_with(0, 0);
+	exec_with(IOSQE_ASYNC, 0);
+	exec_with(0, SHARQ_KICK_WAIT);
+	exec_with(IOSQE_ASYNC, SHARQ_KICK_WAIT);
+}
+END_TEST
+
+/* ---- closing ---- */
+
+enum order {
+	RING_THEN_FILE,
+	FILE_THEN_RING
+};
+
+static void close_in(enum order order, bool unmap_first, uint32_t flags)
+{
+	struct queue q = queue_new(16);
+	struct sharq_desc d = desc_fill(memory(MIB), 1, MIB);
+	struct io_uring ring;
+
+	ck_assert(!io_uring_queue_init(8, &ring, 0));
+	slow_put(&q);
+	for (int i = 0; i < 4; i++)
+		queue_put(&q, &d);
+	queue_publish(&q);
+	uring_prep(&ring, q.fd, 5, flags);
+	uring_prep(&ring, q.fd, 5, flags)->flags |= IOSQE_ASYNC;
+	ck_assert_int_eq(io_uring_submit(&ring), 2);
+	if (unmap_first)
+		ck_assert(!munmap(q.map, q.bind.map_size));
+	if (order == RING_THEN_FILE)
+		io_uring_queue_exit(&ring);
+	ck_assert(!close(q.fd));
+	if (order == FILE_THEN_RING)
+		io_uring_queue_exit(&ring);
+	if (!unmap_first)
+		ck_assert(!munmap(q.map, q.bind.map_size));
+	queues_left(0);
+}
+
+START_TEST(p5_ring_and_file_closed_in_both_orders)
+{
+	for (int i = 0; i < 8; i++)
+		close_in(i & 1 ? RING_THEN_FILE : FILE_THEN_RING, i & 2,
+			 i & 4 ? SHARQ_KICK_WAIT : 0);
+}
+END_TEST
+
+/* ---- a page fault that never ends ---- */
+
+enum way {
+	BY_IOCTL,
+	BY_URING,
+	BY_IO_WQ
+};
+
+/*
+ * Private: the kick itself faults. Shared: the stager does, to copy in or out.
+ */
+static void hang(const struct fuse *f, int flags, bool write_to_it,
+		 enum way way)
+{
+	struct queue q = queue_new(8);
+	uint8_t *map = fuse_map(f, flags), *mine = memory(64 * KIB);
+	struct sharq_desc d = write_to_it ? desc_copy(map + 100, mine, 5000)
+					  : desc_copy(mine, map + 100, 5000);
+	struct io_uring ring;
+
+	ck_assert(!io_uring_queue_init(8, &ring, 0));
+	queue_put(&q, &d);
+	queue_publish(&q);
+	if (way == BY_IOCTL) {
+		queue_ioctl_kick(q.fd, 1);
+	} else {
+		uring_prep(&ring, q.fd, 1, 0)->flags |=
+			way == BY_IO_WQ ? IOSQE_ASYNC : 0;
+		CHILD_EXPECT(io_uring_submit(&ring) == 1);
+	}
+	for (;;)
+		pause();
+}
+
+static void hang_and_kill(int flags, bool write_to_it, enum way way)
+{
+	struct neighbour other = neighbour_start();
+	struct fuse f = fuse_new();
+	pid_t pid = spawn();
+	int status;
+
+	if (!pid)
+		hang(&f, flags, write_to_it, way);
+	fuse_wait_read(&f);
+	neighbour_advances(&other, 20);
+	ck_assert(!kill(pid, SIGKILL));
+	status = reap(pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	queues_left(1);
+	neighbour_advances(&other, 20);
+	fuse_free(&f);
+	neighbour_stop(&other);
+	queues_left(0);
+}
+
+START_TEST(p13_fuse_never_answers_a_kick)
+{
+	hang_and_kill(MAP_PRIVATE, false, BY_IOCTL);
+	hang_and_kill(MAP_PRIVATE, true, BY_IOCTL);
+}
+END_TEST
+
+START_TEST(p13_fuse_never_answers_a_kick_in_io_uring)
+{
+	hang_and_kill(MAP_PRIVATE, false, BY_URING);
+	hang_and_kill(MAP_PRIVATE, true, BY_URING);
+}
+END_TEST
+
+START_TEST(p13_fuse_never_answers_a_kick_in_io_wq)
+{
+	hang_and_kill(MAP_PRIVATE, false, BY_IO_WQ);
+	hang_and_kill(MAP_PRIVATE, true, BY_IO_WQ);
+}
+END_TEST
+
+START_TEST(p13_fuse_never_answers_the_stager)
+{
+	hang_and_kill(MAP_SHARED, false, BY_IOCTL);
+	hang_and_kill(MAP_SHARED, true, BY_IOCTL);
+	hang_and_kill(MAP_SHARED, true, BY_URING);
+}
+END_TEST
+
+/* Closing everything, as a living client, hangs no more than dying does. */
+START_TEST(p13_fuse_hangs_no_close)
+{
+	struct fuse f = fuse_new();
+	pid_t pid = spawn();
+
+	if (!pid) {
+		struct queue q = queue_new(8);
+		uint8_t *map = fuse_map(&f, MAP_SHARED);
+		struct sharq_desc d = desc_copy(map, memory(PAGE), PAGE);
+
+		queue_put(&q, &d);
+		queue_publish(&q);
+		queue_ioctl_kick(q.fd, 1);
+		fuse_wait_read(&f);
+		queue_free(&q);
+		_exit(0);
+	}
+	reap_well(pid);
+	queues_left(0);
+	fuse_free(&f);
+}
+END_TEST
+
+/* ---- rings of every kind ---- */
+
+static void serves(struct io_uring *ring, int fd, unsigned int sqe_flags,
+		   struct queue *q)
+{
+	uint8_t *src = memory(64 * KIB), *dst = memory(64 * KIB);
+	struct rng r = { 17 };
+
+	rng_fill(&r, src, 64 * KIB);
+	for (int round = 0; round < 10; round++) {
+		memset(dst, 0, 64 * KIB);
+		for (uint32_t i = 0; i < 4; i++) {
+			struct sharq_desc d = desc_copy(dst + i * 16 * KIB,
+							src + i * 16 * KIB,
+							16 * KIB);
+
+			queue_put(q, &d);
+		}
+		queue_publish(q);
+		uring_prep(ring, fd, 4, 0)->flags |= sqe_flags;
+		ck_assert_int_eq(io_uring_submit(ring), 1);
+		ck_assert_int_eq(uring_result(ring), 4);
+		queue_wait(q, 4);
+		for (int i = 0; i < 4; i++)
+			ck_assert_uint_eq(queue_take(q).status, SHARQ_OK);
+		ck_assert(!memcmp(dst, src, 64 * KIB));
+	}
+	munmap(src, 64 * KIB);
+	munmap(dst, 64 * KIB);
+}
+
+static void ring_with(unsigned int flags, bool fixed, unsigned int sqe_flags)
+{
+	struct queue q = queue_new(8);
+	struct io_uring ring;
+	int r = io_uring_queue_init(8, &ring, flags);
+
+	ck_assert_msg(!r, "a ring with %#x: %s", flags, strerror(-r));
+	if (fixed) {
+		ck_assert(!io_uring_register_files(&ring, &q.fd, 1));
+		serves(&ring, 0, IOSQE_FIXED_FILE | sqe_flags, &q);
+	} else {
+		serves(&ring, q.fd, sqe_flags, &q);
+	}
+	io_uring_queue_exit(&ring);
+	queue_free(&q);
+	queues_left(0);
+}
+
+START_TEST(p5_plain_ring)
+{
+	ring_with(0, false, 0);
+	ring_with(0, false, IOSQE_ASYNC);
+}
+END_TEST
+
+START_TEST(p5_registered_files)
+{
+	ring_with(0, true, 0);
+	ring_with(0, true, IOSQE_ASYNC);
+}
+END_TEST
+
+START_TEST(p5_sqpoll_ring)
+{
+	ring_with(IORING_SETUP_SQPOLL, false, 0);
+	ring_with(IORING_SETUP_SQPOLL, true, 0);
+}
+END_TEST
+
+START_TEST(p5_defer_taskrun_ring)
+{
+	ring_with(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		  false, 0);
+	ring_with(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, true,
+		  IOSQE_ASYNC);
+}
+END_TEST
+
+START_TEST(p5_ring_with_128_byte_entries)
+{
+	ring_with(IORING_SETUP_SQE128, false, 0);
+	ring_with(IORING_SETUP_CQE32, false, 0);
+}
+END_TEST
+
+/* The file is registered, closed, and the ring alone keeps it. */
+START_TEST(p5_registered_file_outlives_its_descriptor)
+{
+	struct queue q = queue_new(8);
+	struct io_uring ring;
+
+	ck_assert(!io_uring_queue_init(8, &ring, 0));
+	ck_assert(!io_uring_register_files(&ring, &q.fd, 1));
+	ck_assert(!close(q.fd));
+	slow_put(&q);
+	queue_publish(&q);
+	uring_prep(&ring, 0, 1, 0)->flags |= IOSQE_FIXED_FILE;
+	ck_assert_int_eq(io_uring_submit(&ring), 1);
+	ck_assert_int_eq(uring_result(&ring), 1);
+	io_uring_queue_exit(&ring);
+	ck_assert(!munmap(q.map, q.bind.map_size));
+	queues_left(0);
+}
+END_TEST
+
+static void forbid_io_uring(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(*code), code };
+
+	CHILD_EXPECT(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CHILD_EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+START_TEST(p5_ioctl_kick_where_io_uring_is_forbidden)
+{
+	pid_t pid = spawn();
+
+	if (!pid) {
+		struct queue q;
+		struct io_uring ring;
+		uint8_t *src = memory(PAGE), *dst = memory(PAGE);
+		struct sharq_desc d = desc_copy(dst, src, PAGE);
+
+		forbid_io_uring();
+		CHILD_EXPECT(io_uring_queue_init(4, &ring, 0) == -EPERM);
+		q = queue_new(8);
+		memset(src, 0x42, PAGE);
+		CHILD_EXPECT(queue_run(&q, &d).status == SHARQ_OK);
+		CHILD_EXPECT(!memcmp(src, dst, PAGE));
+		queue_free(&q);
+		_exit(0);
+	}
+	reap_well(pid);
+}
+END_TEST
+
+/* ---- a kick that completes with its batch ---- */
+
+START_TEST(p14_waiting_kick_completes_with_its_batch)
+{
+	struct queue q = queue_new(8);
+	struct io_uring ring;
+	int r;
+
+	ck_assert(!io_uring_queue_init(8, &ring, 0));
+	slow_put(&q);
+	slow_put(&q);
+	r = uring_kick(&ring, &q, SHARQ_KICK_WAIT);
+	if (!kernel_cancels()) {
+		ck_assert_int_eq(r, -EOPNOTSUPP);
+		ck_assert_uint_eq(q.ring->sq_head, 0);
+	} else {
+		ck_assert_int_eq(r, 2);
+		ck_assert_uint_eq(queue_completed(&q), 2);
+	}
+	io_uring_queue_exit(&ring);
+	queue_free(&q);
+	queues_left(0);
+}
+END_TEST
+
+/* The commands go on and complete; the kick is gone with its ring. */
+START_TEST(p14_waiting_kick_is_cancelled_by_the_ring_s_end)
+{
+	struct queue q = queue_new(8);
+	struct io_uring ring;
+
+	ck_assert(!io_uring_queue_init(8, &ring, 0));
+	slow_put(&q);
+	slow_put(&q);
+	queue_publish(&q);
+	uring_prep(&ring, q.fd, 2, SHARQ_KICK_WAIT);
+	ck_assert_int_eq(io_uring_submit(&ring), 1);
+	if (kernel_cancels()) {
+		ck_assert_msg(slow_works(&q), "done already");
+		io_uring_queue_exit(&ring);
+		slow_take(&q);
+		slow_take(&q);
+	} else {
+		io_uring_queue_exit(&ring);
+		ck_assert_uint_eq(q.ring->sq_head, 0);
+	}
+	queue_free(&q);
+	queues_left(0);
+}
+END_TEST
+
+/* ---- notice ---- */
+
+START_TEST(eventfd_says_when_there_is_a_completion)
+{
+	struct queue q = queue_new(8);
+	struct sharq_eventfd event = { .size = sizeof(event),
+				       .fd = eventfd(0, EFD_CLOEXEC |
+								EFD_NONBLOCK) };
+	struct pollfd p = { .fd = event.fd, .events = POLLIN };
+	struct sharq_desc nop = desc_nop();
+	uint64_t n;
+
+	ck_assert(!ioctl(q.fd, SHARQ_EVENTFD, &event));
+	slow_put(&q);
+	queue_kick(&q);
+	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
+	ck_assert(read(event.fd, &n, sizeof(n)) == sizeof(n));
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(queue_completed(&q), 1);
+	/* Let go of it: silence. */
+	event.fd = -1;
+	ck_assert(!ioctl(q.fd, SHARQ_EVENTFD, &event));
+	queue_put(&q, &nop);
+	queue_kick(&q);
+	queue_wait(&q, 2);
+	ck_assert(read(p.fd, &n, sizeof(n)) == -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	close(p.fd);
+	queue_free(&q);
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("kill");
+
+	GUEST_ADD(s, p5_killed_with_commands_in_flight, 900);
+	GUEST_ADD(s, p5_exec_with_a_kick_outstanding, 120);
+	GUEST_ADD(s, p5_ring_and_file_closed_in_both_orders, 120);
+	GUEST_ADD(s, p13_fuse_never_answers_a_kick, 120);
+	GUEST_ADD(s, p13_fuse_never_answers_a_kick_in_io_uring, 120);
+	GUEST_ADD(s, p13_fuse_never_answers_a_kick_in_io_wq, 120);
+	GUEST_ADD(s, p13_fuse_never_answers_the_stager, 120);
+	GUEST_ADD(s, p13_fuse_hangs_no_close, 120);
+	GUEST_ADD(s, p5_plain_ring, 60);
+	GUEST_ADD(s, p5_registered_files, 60);
+	GUEST_ADD(s, p5_sqpoll_ring, 60);
+	GUEST_ADD(s, p5_defer_taskrun_ring, 60);
+	GUEST_ADD(s, p5_ring_with_128_byte_entries, 60);
+	GUEST_ADD(s, p5_registered_file_outlives_its_descriptor, 60);
+	GUEST_ADD(s, p5_ioctl_kick_where_io_uring_is_forbidden, 60);
+	GUEST_ADD(s, p14_waiting_kick_completes_with_its_batch, 60);
+	GUEST_ADD(s, p14_waiting_kick_is_cancelled_by_the_ring_s_end, 60);
+	GUEST_ADD(s, eventfd_says_when_there_is_a_completion, 60);
+	return s;
+}
