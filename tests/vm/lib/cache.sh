@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # The cache outside the checkout, and an apt of our own that fills it.
+PATH=$PATH:/usr/sbin:/sbin
 cache=${SHARQ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sharq}/vm
 
 # Exit code 77, with the reason as the last line, is a skip to whoever called.
