@@ -130,5 +130,10 @@ int sharq_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		return -EINVAL;
 	if (flags & SHARQ_KICK_WAIT)
 		return kick_and_wait(q, cmd, count, issue_flags);
-	return sharq_kick(q, count, issue_flags & IO_URING_F_NONBLOCK, NULL);
+	ret = sharq_kick(q, count, issue_flags & IO_URING_F_NONBLOCK, NULL);
+	if (ret <= 0)
+		return ret;
+	/* 6.1 takes a number returned for an error, and loses it in io-wq. */
+	compat_uring_done(cmd, ret, issue_flags);
+	return -EIOCBQUEUED;
 }
