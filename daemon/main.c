@@ -88,6 +88,9 @@ static bool take_engine(struct options *o, const char *type)
 	o->engine = CONFIG_ENGINE_EMBEDDED;
 	if (!strcmp(type, "embedded"))
 		return true;
+	o->engine = CONFIG_ENGINE_MODULE;
+	if (!strcmp(type, "module"))
+		return true;
 	fprintf(stderr,
 		"sharqd: --engine is '%s', expected auto, embedded or module\n",
 		type);

@@ -10,6 +10,13 @@
 
 #include "peer.h"
 
+static const char *engine = "embedded";
+
+void daemon_engine(const char *type)
+{
+	engine = type;
+}
+
 void daemon_config(struct daemon *d, const char *conf)
 {
 	char text[4096];
@@ -34,7 +41,7 @@ void daemon_spawn(struct daemon *d)
 		dup2(log, 2);
 		close_range(3, ~0U, 0);
 		execl(bin_path("sharqd"), "sharqd", "--foreground", "--socket",
-		      d->socket, "--config", d->config, "--engine", "embedded",
+		      d->socket, "--config", d->config, "--engine", engine,
 		      (char *)NULL);
 		_exit(127);
 	}

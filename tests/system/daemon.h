@@ -14,6 +14,8 @@ struct daemon {
 	char log[128];
 };
 
+/* --engine of daemons that are started from now on; embedded at first. */
+void daemon_engine(const char *type);
 /* Write the configuration (@conf may be NULL) and start; returns once it
  * serves. Any user may connect. */
 void daemon_start(struct daemon *d, const char *conf);

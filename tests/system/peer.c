@@ -169,6 +169,7 @@ static void see_queue(const Sharq__Pb__Queue *q, struct queue_seen *out)
 	out->uid = q->uid;
 	out->pid = q->pid;
 	out->state = q->state;
+	out->path = q->path;
 	out->engine_pid = q->has_engine_pid ? q->engine_pid : 0;
 	if (q->stats) {
 		out->in_flight = q->stats->in_flight;
@@ -255,6 +256,7 @@ struct stats_seen peer_stats(struct peer *p)
 	s.engine_deaths = m->reply->stats->engine_deaths;
 	s.arena_bytes = m->reply->stats->arena_bytes;
 	s.peers_dropped = m->reply->stats->peers_dropped;
+	s.commands = m->reply->stats->total->commands;
 	sharq__pb__server_message__free_unpacked(m, NULL);
 	return s;
 }

@@ -45,7 +45,7 @@ int peer_destroy(struct peer *p, uint64_t queue);
 struct queue_seen {
 	uint64_t id, session, in_flight, bytes, commands;
 	uint32_t uid;
-	int state, pid, engine_pid;
+	int state, path, pid, engine_pid;
 	char reason[200];
 };
 bool peer_queue(struct peer *p, uint64_t id, struct queue_seen *out);
@@ -54,7 +54,7 @@ unsigned int peer_queues(struct peer *p, struct queue_seen *out,
 			 unsigned int n);
 struct stats_seen {
 	uint64_t queues, clients, engines, engine_deaths, arena_bytes;
-	uint64_t peers_dropped;
+	uint64_t peers_dropped, commands;
 };
 struct stats_seen peer_stats(struct peer *p);
 /* The engine that serves a queue; waits until the daemon knows one. */
