@@ -397,6 +397,7 @@ static const struct column one_columns[] = {
 	{ "in_flight", "in flight", COLUMN_NUMBER, 0 },
 	{ "knocks", "knocks by the client", COLUMN_NUMBER, 0 },
 	{ "events", "events to the client", COLUMN_NUMBER, 0 },
+	/* Of the module's queues only, from MODULE_COLUMN on. */
 	{ "kicks", "kicks by the client", COLUMN_NUMBER, 0 },
 	{ "short_kicks", "  of them short", COLUMN_NUMBER, 0 },
 	{ "pinned", "its memory held now", COLUMN_BYTES, 0 },
@@ -405,6 +406,8 @@ static const struct column one_columns[] = {
 	{ "wait", "time to the device", COLUMN_TEXT, 0 },
 	{ "device_time", "time in the device", COLUMN_TEXT, 0 },
 };
+
+#define MODULE_COLUMN 21
 
 /* In which bucket @percent of all are reached; @n if there are none. */
 static size_t percentile(const uint64_t *hist, size_t n, unsigned int percent)
@@ -429,25 +432,24 @@ static void put_times(struct table *t, unsigned int column,
 	static const unsigned int percents[] = { 50, 99 };
 	char text[96] = "";
 	size_t len = 0, i, bucket;
+	bool last;
 
 	for (i = 0; i < N(percents); i++) {
 		bucket = percentile(hist, n, percents[i]);
-		if (bucket >= n || bucket > 62)
+		if (bucket >= n || bucket > 63)
 			break;
-		len += snprintf(
-			text + len, sizeof(text) - len, "%sp%u %s %llu us",
-			i ? ", " : "", percents[i],
-			bucket == n - 1 ? ">=" : "<",
-			1ULL << (bucket == n - 1 ? bucket - 1 : bucket));
+		last = bucket == n - 1;
+		len += snprintf(text + len, sizeof(text) - len,
+				"%sp%u %s %llu us", i ? ", " : "", percents[i],
+				last ? ">=" : "<", 1ULL << bucket >> last);
 	}
 	table_text(t, column, text);
 }
 
-static void put_module(struct table *t, unsigned int column,
-		       const Sharq__Pb__QueueStats *s)
+static void put_module(struct table *t, const Sharq__Pb__QueueStats *s)
 {
-	if (!s)
-		s = &no_stats;
+	unsigned int column = MODULE_COLUMN;
+
 	table_value(t, column++, s->kicks);
 	table_value(t, column++, s->short_kicks);
 	table_value(t, column++, s->pinned);
@@ -462,13 +464,16 @@ static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 	Sharq__Pb__ServerMessage *m;
 	Sharq__Pb__Queue *q;
 	struct table *t;
+	bool module;
 	int err;
 
 	err = daemon_queue(d, v->queue, &m, f);
 	if (err)
 		return err;
 	q = m->reply->queues->queue[0];
-	err = begin(&t, "queue", one_columns, N(one_columns), v->json, true, f);
+	module = q->stats && q->stats->has_kicks;
+	err = begin(&t, "queue", one_columns,
+		    module ? N(one_columns) : MODULE_COLUMN, v->json, true, f);
 	if (!err) {
 		table_row(t);
 		table_value(t, 0, q->id);
@@ -481,10 +486,12 @@ static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 		table_text(t, 7, q->reason ? q->reason : "");
 		table_value(t, 8, q->depth);
 		table_text(t, 9, daemon_state_name(q->state));
-		table_value(t, 10, q->engine_pid);
+		if (q->has_engine_pid)
+			table_value(t, 10, q->engine_pid);
 		table_value(t, 11, q->age_ms);
 		put_stats(t, 12, q->stats);
-		put_module(t, 21, q->stats);
+		if (module)
+			put_module(t, q->stats);
 	}
 	daemon_free(m);
 	return err ? err : finish(t, f);
