@@ -68,8 +68,8 @@ const char *module_why(int err)
 	case EPERM:
 	case EACCES:
 		return SHARQ_CONTROL_PATH
-			" takes root with CAP_SYS_ADMIN, which this sharqd "
-			"isn't";
+			" is for root with CAP_SYS_ADMIN, and this sharqd "
+			"isn't that";
 	case EPROTO:
 		return "the module that is loaded is of another version than "
 		       "this sharqd";
