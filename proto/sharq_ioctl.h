@@ -222,15 +222,15 @@ struct sharq_ctl_stats {
 };
 
 enum sharq_ctl_action {
-	SHARQ_CTL_PAUSE = 0,  /* consume nothing more */
-	SHARQ_CTL_RESUME = 1, /* -ENOTCONN: not bound */
-	SHARQ_CTL_KILL = 2,   /* cancel what isn't in the device; for good */
+	SHARQ_CTL_PAUSE = 0, /* consume nothing more */
+	SHARQ_CTL_RESUME = 1,
+	SHARQ_CTL_KILL = 2, /* cancel what isn't in the device; for good */
 };
 
 /*
  * struct sharq_ctl_control - SHARQ_CTL_CONTROL of the queue @id
- * -ENOENT: none; -ESHUTDOWN: dead already. To drain: pause, then wait until
- * in_flight is 0.
+ * -ENOENT: none; -ESHUTDOWN: dead already; PAUSE, RESUME: -ENOTCONN: not bound.
+ * To drain: pause, then wait until in_flight is 0.
  */
 struct sharq_ctl_control {
 	__u32 size;
