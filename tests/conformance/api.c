@@ -50,8 +50,12 @@ static void queue_info(void)
 	EXPECT((info.id == 0) == (info.path == SHARQ_PATH_INLINE), "id");
 	EXPECT(info.max_transfer >= 4096, "max_transfer");
 	/* Not the best path: it must say why. */
-	EXPECT(info.path != SHARQ_PATH_EMBEDDED || info.reason[0],
-	       "no reason for the embedded path");
+	EXPECT((info.path != SHARQ_PATH_EMBEDDED &&
+		info.path != SHARQ_PATH_SHADOW) ||
+		       info.reason[0],
+	       "no reason for the %s path", sharq_path_name(info.path));
+	EXPECT_EQ(!!(info.flags & SHARQ_INFO_SYNC_ONLY),
+		  info.path == SHARQ_PATH_SHADOW, "SYNC_ONLY");
 	sharq_queue_close(q);
 	sharq_disconnect(s);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bad pointers: on a CHECKED queue a status with the address, on another the
- * caller's SIGSEGV.
+ * Bad pointers: on a CHECKED queue a status with the address; on another the
+ * caller's SIGSEGV, or, where only the kernel touches the memory, that status.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -275,6 +275,7 @@ static void crash(bool writes)
 	struct cliff k = cliff_new(1, PROT_NONE);
 	uint8_t buf[64];
 	struct session c;
+	struct sharq_cqe cqe;
 
 	setrlimit(RLIMIT_CORE, &no_core);
 	/* A sanitizer would report it and exit: the signal is what counts. */
@@ -284,7 +285,10 @@ static void crash(bool writes)
 		sharq_prep_copy(sqe_get(c.q), k.edge, buf, 64);
 	else
 		sharq_prep_copy(sqe_get(c.q), buf, k.edge, 64);
-	run_one(c.q);
+	cqe = run_one(c.q);
+	if (cqe.status == (writes ? SHARQ_FAULT_WRITE : SHARQ_FAULT_READ) &&
+	    cqe.addr == (uintptr_t)k.edge && c.info.path == SHARQ_PATH_SHADOW)
+		raise(SIGSEGV);
 	_exit(0);
 }
 

@@ -31,9 +31,9 @@ struct suite suite = {
 };
 
 static const struct test *const tables[] = {
-	api_tests,    data_tests,  edge_tests,	codec_tests,
-	stream_tests, desc_tests,  order_tests, ring_tests,
-	helper_tests, fault_tests, fork_tests,	multi_tests,
+	api_tests,  data_tests,	 edge_tests,  codec_tests,  stream_tests,
+	desc_tests, order_tests, ring_tests,  helper_tests, fault_tests,
+	fork_tests, multi_tests, uring_tests,
 };
 
 /* Where a test's process says why it failed or was skipped. */
