@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define OPEN_TRIES 50
+#define OPEN_PAUSE_US 10000
 #define COOKIE_MAGIC UINT64_C(0x5351) /* "SQ" */
 
 static int call(int fd, unsigned long command, void *arg)
@@ -33,13 +35,24 @@ static void drop_sys_admin(void)
 	syscall(SYS_capset, &head, caps);
 }
 
+/* A controller that has just died may hold it for a moment. */
+static int open_control(void)
+{
+	int fd, tries = 0;
+
+	while ((fd = open(SHARQ_CONTROL_PATH, O_RDWR | O_CLOEXEC)) < 0 &&
+	       errno == EBUSY && tries++ < OPEN_TRIES)
+		usleep(OPEN_PAUSE_US);
+	return fd < 0 ? -errno : fd;
+}
+
 int module_open(int *out, struct sharq_ctl_info *info)
 {
-	int fd = open(SHARQ_CONTROL_PATH, O_RDWR | O_CLOEXEC);
+	int fd = open_control();
 	int ret;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	*info = (struct sharq_ctl_info){ .size = sizeof(*info) };
 	ret = call(fd, SHARQ_CTL_INFO, info);
 	if (!ret && info->abi != SHARQ_ABI_VERSION)
