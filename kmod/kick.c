@@ -12,8 +12,9 @@
 
 /*
  * struct kick - one kick; kick_lock is held
- * @now:      when its first request was accepted, or 0
+ * @idle:     no command before this kick makes one of it wait, but by its FENCE
  * @ordered:  one of @accepted has FENCE or LINK
+ * @now:      when its first request was accepted, or 0
  * @accepted: for the scheduler
  * @posts:    how many of @post are to be posted
  */
@@ -21,6 +22,7 @@ struct kick {
 	struct sharq_queue *q;
 	struct sharq_batch *batch;
 	bool nonblock;
+	bool idle;
 	bool ordered;
 	u64 now;
 	struct list_head accepted;
@@ -28,29 +30,24 @@ struct kick {
 	unsigned int posts;
 };
 
-/* The client may fill the slots of what was consumed again. */
+/* Hand back the slots of what was consumed, post what is done. */
 static void publish(struct kick *k)
 {
+	/* The client fills them again: they were read. */
 	smp_store_release(&k->q->rings->sq_head, k->q->sq_head);
 	if (k->posts)
 		sharq_post(k->q, k->post, k->posts);
 	k->posts = 0;
 }
 
-static void post(struct kick *k, const struct sharq_cqe *cqe)
-{
-	if (k->posts == POSTS)
-		publish(k);
-	k->post[k->posts++] = *cqe;
-}
-
 /* Would a descriptor that comes now have nothing to wait for? */
 static bool is_next(const struct kick *k, u16 flags)
 {
-	if (k->ordered ||
-	    (flags & SHARQ_DESC_FENCE && !list_empty(&k->accepted)))
+	if (!k->idle || k->ordered)
 		return false;
-	return sharq_sched_idle_order(k->q, flags);
+	if (!(flags & SHARQ_DESC_FENCE))
+		return true;
+	return list_empty(&k->accepted) && sharq_sched_idle_order(k->q, flags);
 }
 
 static void accept_request(struct kick *k, struct sharq_request *r)
@@ -66,17 +63,12 @@ static void accept_request(struct kick *k, struct sharq_request *r)
 	list_add_tail(&r->node, &k->accepted);
 }
 
-/* Accept what is done already: at once, or when its turn comes. */
-static int accept_done(struct kick *k, const struct sharq_desc *desc, bool next,
-		       const struct sharq_cqe *cqe)
+/* Accept what is done already, and has to wait for its turn. */
+static noinline int accept_done(struct kick *k, const struct sharq_desc *desc,
+				const struct sharq_cqe *cqe)
 {
-	struct sharq_request *r;
+	struct sharq_request *r = sharq_request_new(k->q, desc);
 
-	if (next && !(desc->flags & SHARQ_DESC_LINK)) {
-		post(k, cqe);
-		return 0;
-	}
-	r = sharq_request_new(k->q, desc);
 	if (!r)
 		return -ENOMEM;
 	r->cqe = *cqe;
@@ -155,16 +147,15 @@ static int resolve(struct kick *k, struct sharq_request *r, bool may_copy)
 	return r->settled ? 0 : ret;
 }
 
-static int accept_command(struct kick *k, const struct sharq_desc *desc,
-			  bool next)
+static noinline int accept_command(struct kick *k,
+				   const struct sharq_desc *desc, bool may_copy)
 {
 	struct sharq_request *r = sharq_request_new(k->q, desc);
 	int ret;
 
 	if (!r)
 		return -ENOMEM;
-	/* The source of one that waits may be what it waits for. */
-	ret = resolve(k, r, next);
+	ret = resolve(k, r, may_copy);
 	if (ret) {
 		sharq_request_cancel(r);
 		return ret;
@@ -173,11 +164,15 @@ static int accept_command(struct kick *k, const struct sharq_desc *desc,
 	return 0;
 }
 
-/* Consume one descriptor. Return: 0, or why it can't be consumed now. */
+/*
+ * Consume one descriptor. Return: 0, or why it can't be consumed now. The kernel
+ * would clear @desc, which is as dear as the rest of a NOP.
+ */
 static int consume(struct kick *k)
 {
 	struct sharq_queue *q = k->q;
-	struct sharq_desc desc;
+	struct sharq_desc desc __uninitialized;
+	struct sharq_cqe *cqe;
 	enum sharq_status status;
 	enum sharq_field field;
 	bool next;
@@ -190,16 +185,22 @@ static int consume(struct kick *k)
 	status = sharq_check(&desc, &q->caps, &field);
 	trace_sharq_check(q, &desc, status, field);
 	next = is_next(k, desc.flags);
-	if (status != SHARQ_OK || desc.op == SHARQ_OP_NOP) {
-		struct sharq_cqe cqe = {
-			.user_data = desc.user_data,
-			.status = status,
-			.consumed = field,
-		};
+	/* The source of one that waits may be what it waits for. */
+	if (status == SHARQ_OK && desc.op != SHARQ_OP_NOP)
+		return accept_command(k, &desc, next);
 
-		return accept_done(k, &desc, next, &cqe);
-	}
-	return accept_command(k, &desc, next);
+	if (k->posts == POSTS)
+		publish(k);
+	cqe = &k->post[k->posts];
+	*cqe = (struct sharq_cqe){
+		.user_data = desc.user_data,
+		.status = status,
+		.consumed = field,
+	};
+	if (!next || desc.flags & SHARQ_DESC_LINK)
+		return accept_done(k, &desc, cqe);
+	k->posts++;
+	return 0;
 }
 
 /*
@@ -209,15 +210,17 @@ static int consume(struct kick *k)
  */
 static int reserve(struct sharq_queue *q, u32 *wanted)
 {
-	u32 avail = smp_load_acquire(&q->rings->sq_tail) - q->sq_head;
-	u32 head, busy;
+	u32 avail, head, busy;
 	int ret;
 
+	/* The client has written the descriptors before it. */
+	avail = smp_load_acquire(&q->rings->sq_tail) - q->sq_head;
 	if (avail > q->depth)
 		return -EPROTO;
 	*wanted = min(*wanted, avail);
 
 	spin_lock(&q->cq_lock);
+	/* And read the completions before it, which are written over. */
 	head = smp_load_acquire(&q->rings->cq_head);
 	busy = q->in_flight + sharq_ring_used(head, q->cq_tail);
 	if (sharq_state_dead(q->state))
@@ -260,6 +263,7 @@ static int consume_all(struct kick *k, u32 reserved)
 	u32 n = 0;
 	int ret = 0;
 
+	k->idle = sharq_sched_idle_order(q, 0);
 	while (n < reserved && READ_ONCE(q->state) == SHARQ_QUEUE_RUNNING) {
 		ret = consume(k);
 		if (ret)
@@ -297,7 +301,7 @@ static int kick_locked(struct kick *k, u32 wanted)
 int sharq_kick(struct sharq_queue *q, u32 count, bool nonblock,
 	       struct sharq_batch *batch)
 {
-	struct sharq_cqe cqes[POSTS];
+	struct sharq_cqe cqes[POSTS] __uninitialized;
 	struct kick k = {
 		.q = q,
 		.batch = batch,

@@ -24,7 +24,6 @@
  * struct sharq_stager
  * @watchdog: runs during a copy
  * @killed:   nothing is copied any more
- * @lock:     protects what follows
  * @in, @out: requests to copy in and out
  */
 struct sharq_stager {
@@ -32,7 +31,7 @@ struct sharq_stager {
 	struct timer_list watchdog;
 	bool killed;
 	wait_queue_head_t wait;
-	spinlock_t lock;
+	spinlock_t lock; /* what follows */
 	struct list_head in;
 	struct list_head out;
 };
