@@ -256,8 +256,8 @@ static void no_daemon(void)
 }
 
 const struct test api_tests[] = {
-	{ "devices", devices, 10, false },
-	{ "queue_info", queue_info, 10, false },
+	{ "p1_devices", devices, 10, false },
+	{ "p1_queue_info", queue_info, 10, false },
 	{ "open_wrong_options", wrong_options, 30, false },
 	{ "open_path_not_here", path_not_here, 30, false },
 	{ "inline_beside_daemon", inline_beside, 10, false },

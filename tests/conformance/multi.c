@@ -308,7 +308,7 @@ const struct test multi_tests[] = {
 	{ "threads_own_connections", threads_own_connections, 60, false },
 	{ "threads_open_and_close", threads_open_and_close, 60, false },
 	{ "threads_alloc", threads_alloc, 60, false },
-	{ "two_hundred_queues", two_hundred_queues, 60, false },
+	{ "p2_two_hundred_queues", two_hundred_queues, 60, false },
 	{ "close_in_flight", close_in_flight, 60, false },
 	{ "connect_twice", connect_twice, 30, false },
 	{ "load_twice", load_twice, 30, false },

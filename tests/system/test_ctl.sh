@@ -325,8 +325,7 @@ rm huge
 worker=$!
 shown() { [ "$(grep -c uptime watch)" -gt "$1" ]; }
 check "watch shows, again and again" until_true 10 shown 2
-kill -KILL "$daemon"
-wait "$daemon" 2>/dev/null
+{ kill -KILL "$daemon" && wait "$daemon"; } 2>/dev/null
 check "watch tells that the daemon is away" until_true 10 grep -q sharqd watch.err
 start_daemon
 check "watch shows the next one" until_true 10 shown "$(grep -c uptime watch)"

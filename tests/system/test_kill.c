@@ -46,13 +46,52 @@ static void victim_main(void *arg)
 	pause();
 }
 
+/* What is left of clients in their engine and in the daemon. */
+struct held {
+	unsigned int daemon_fds, engine_fds, engine_maps;
+};
+
+static unsigned int memfd_maps(pid_t pid)
+{
+	char path[64], *text, *at;
+	unsigned int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	text = file_text(path);
+	CHECK(text, "%s: %s", path, strerror(errno));
+	for (at = text; (at = strstr(at, "memfd:sharq")); at++)
+		n++;
+	free(text);
+	return n;
+}
+
+/* Of an engine only root may see that much. */
+static struct held held_by(pid_t daemon, pid_t engine)
+{
+	struct held h = { .daemon_fds = proc_fds(daemon) };
+
+	if (geteuid() == 0) {
+		h.engine_fds = proc_fds(engine);
+		h.engine_maps = memfd_maps(engine);
+	}
+	return h;
+}
+
+static bool held_equal(struct held a, struct held b)
+{
+	return a.daemon_fds == b.daemon_fds && a.engine_fds == b.engine_fds &&
+	       a.engine_maps == b.engine_maps;
+}
+
 static void p5_client_killed(void)
 {
 	bool root = geteuid() == 0;
 	struct neighbour same, other;
 	struct stats_seen before, now;
+	struct held held;
 	struct daemon d;
 	struct peer p;
+	pid_t engine;
 	int round;
 
 	/* Were a dead client's quota not given back, round 2 would fail. */
@@ -63,6 +102,8 @@ static void p5_client_killed(void)
 	if (root)
 		neighbour_start(&other, d.socket, UID_B);
 	before = peer_stats(&p);
+	engine = peer_engine(&p, same.state->queue);
+	held = held_by(d.pid, engine);
 	for (round = 0; round < 20; round++) {
 		struct victim v = { .socket = d.socket };
 		int fds[2];
@@ -82,6 +123,7 @@ static void p5_client_killed(void)
 				    now.clients == before.clients &&
 				    now.arena_bytes == before.arena_bytes),
 			   10000);
+		EVENTUALLY(held_equal(held_by(d.pid, engine), held), 10000);
 		neighbour_advances(&same, 3, 10000);
 		if (root)
 			neighbour_advances(&other, 3, 10000);

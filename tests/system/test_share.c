@@ -170,6 +170,40 @@ static void limits_are_named(void)
 	daemon_stop(&d);
 }
 
+/* Processes share the device to its last queue: only then is it busy. */
+static void p2_busy_only_when_all_is_taken(void)
+{
+	bool root = geteuid() == 0;
+	struct sharq_queue *q[2], *none;
+	struct neighbour same, other;
+	struct daemon d;
+	struct sharq *s;
+	char buf[256];
+
+	daemon_start(&d, "[limits]\nqueues = 4\nqueues-per-user = 4\n");
+	neighbour_start(&same, d.socket, geteuid());
+	neighbour_start(&other, d.socket, root ? UID_B : geteuid());
+	s = must_connect(d.socket);
+	q[0] = must_open(s, 8);
+	q[1] = must_open(s, 8);
+	CHECK_EQ(sharq_queue_open(s, NULL, &none), root ? -EBUSY : -EDQUOT);
+	CHECK(strstr(sharq_error(s, buf, sizeof(buf)), "4"),
+	      "the limit isn't named: %s", buf);
+	must_work(s, q[0]);
+	must_work(s, q[1]);
+	neighbour_advances(&same, 3, 10000);
+	neighbour_advances(&other, 3, 10000);
+	neighbour_stop(&other, false);
+	EVENTUALLY(sharq_queue_open(s, NULL, &none) == 0, 5000);
+	must_work(s, none);
+	sharq_queue_close(none);
+	neighbour_stop(&same, false);
+	sharq_queue_close(q[0]);
+	sharq_queue_close(q[1]);
+	sharq_disconnect(s);
+	daemon_stop(&d);
+}
+
 static void bad_requests_are_named(void)
 {
 	static const struct {
@@ -277,6 +311,8 @@ int main(int argc, char **argv)
 		{ "p13_small_behind_big_same_queue",
 		  p13_small_behind_big_same_queue, 180 },
 		{ "p13_small_of_another_user", p13_small_of_another_user, 180 },
+		{ "p2_busy_only_when_all_is_taken",
+		  p2_busy_only_when_all_is_taken, 60 },
 		{ "limits_are_named", limits_are_named, 30 },
 		{ "bad_requests_are_named", bad_requests_are_named, 30 },
 		{ "control_of_a_queue", control_of_a_queue, 30 },
