@@ -2,8 +2,11 @@
 /* The daemon's own life: killed, replaced, told to stop, told to reload. */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #include "daemon.h"
 #include "neighbour.h"
@@ -246,6 +249,101 @@ static void late_answers_leak_nothing(void)
 	daemon_stop(&d);
 }
 
+static void send_request(struct peer *p, Sharq__Pb__Request *req)
+{
+	req->id = p->next_id++;
+	CHECK_EQ(sharq_frame_send_msg(p->sock, &req->base, NULL, 0, false), 0);
+}
+
+static void send_destroys(struct peer *p, uint64_t queue, uint64_t region)
+{
+	Sharq__Pb__QueueDestroy qd = SHARQ__PB__QUEUE_DESTROY__INIT;
+	Sharq__Pb__RegionDestroy rd = SHARQ__PB__REGION_DESTROY__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+
+	qd.queue = queue;
+	req.body_case = SHARQ__PB__REQUEST__BODY_QUEUE_DESTROY;
+	req.queue_destroy = &qd;
+	send_request(p, &req);
+	rd.region = region;
+	req.body_case = SHARQ__PB__REQUEST__BODY_REGION_DESTROY;
+	req.region_destroy = &rd;
+	send_request(p, &req);
+}
+
+/* Two packets, the answers to them. */
+static void expect_destroyed(struct peer *p)
+{
+	static struct sharq_frame frame;
+	const char *why = "";
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		Sharq__Pb__ServerMessage *m;
+		int r = sharq_frame_recv(p->sock, &frame, 0, false, &why);
+
+		CHECK(r == 0, "waiting for an answer: %s %s", strerror(-r),
+		      why);
+		m = sharq__pb__server_message__unpack(NULL, frame.body_len,
+						      frame.body);
+		CHECK(m && m->reply && m->reply->code == 0, "not destroyed");
+		sharq__pb__server_message__free_unpacked(m, NULL);
+	}
+}
+
+static void wait_stop(pid_t pid, int event)
+{
+	int status;
+
+	CHECK_EQ(waitpid(pid, &status, __WALL), pid);
+	CHECK(WIFSTOPPED(status) && status >> 16 == event, "status %x", status);
+}
+
+/*
+ * An engine that was killed and isn't dead yet may still write to what it had:
+ * what is destroyed meanwhile is not called gone before its end. A tracer holds
+ * the engine up, first alive, then dying.
+ */
+static void p5_nothing_is_gone_before_its_engine(void)
+{
+	Sharq__Pb__QueueCreate create = SHARQ__PB__QUEUE_CREATE__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	struct peer p, prompter;
+	uint64_t region;
+	struct pollfd pfd;
+	struct daemon d;
+	struct rawq q;
+	pid_t engine;
+
+	need_root();
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	peer_open(&prompter, d.socket);
+	rawq_open(&p, 8, &q);
+	peer_region(&p, 1 << 20, NULL, &region);
+	engine = peer_engine(&p, q.id);
+	CHECK_EQ(ptrace(PTRACE_SEIZE, engine, 0, PTRACE_O_TRACEEXIT), 0);
+	CHECK_EQ(ptrace(PTRACE_INTERRUPT, engine, 0, 0), 0);
+	wait_stop(engine, PTRACE_EVENT_STOP);
+	/* Something that it should answer, and doesn't. */
+	create.depth = 8;
+	req.body_case = SHARQ__PB__REQUEST__BODY_QUEUE_CREATE;
+	req.queue_create = &create;
+	send_request(&prompter, &req);
+	wait_stop(engine, PTRACE_EVENT_EXIT);
+
+	send_destroys(&p, q.id, region);
+	pfd = (struct pollfd){ .fd = p.sock, .events = POLLIN };
+	CHECK(poll(&pfd, 1, 300) == 0, "gone before the engine is");
+	CHECK_EQ(ptrace(PTRACE_CONT, engine, 0, 0), 0);
+	expect_destroyed(&p);
+	CHECK(!pid_alive(engine), "gone before the engine is");
+	peer_close(&prompter);
+	rawq_close(&q);
+	peer_close(&p);
+	daemon_stop(&d);
+}
+
 #define DRAINED 40
 #define DRAINED_SIZE (4U << 20)
 
@@ -479,6 +577,8 @@ int main(int argc, char **argv)
 		{ "p5_client_gone_without_daemon",
 		  p5_client_gone_without_daemon, 60 },
 		{ "late_answers_leak_nothing", late_answers_leak_nothing, 60 },
+		{ "p5_nothing_is_gone_before_its_engine",
+		  p5_nothing_is_gone_before_its_engine, 60 },
 		{ "p14_sigterm_drains", p14_sigterm_drains, 30 },
 		{ "sigterm_stops_within_bound", sigterm_stops_within_bound,
 		  30 },
