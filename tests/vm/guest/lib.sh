@@ -12,9 +12,11 @@ start_daemon()
 	tries=0
 	until sharqctl stats >/dev/null 2>&1; do
 		tries=$((tries + 1))
-		if [ $tries -gt 300 ] || ! kill -0 $daemon; then
+		if [ $tries -gt 300 ] || ! kill -0 $daemon 2>/dev/null; then
 			echo "sharqd does not answer:"
 			cat /run/lab/daemon.log
+			sharqctl stats
+			kill -KILL $daemon
 			return 1
 		fi
 		usleep 100000
