@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,8 +22,9 @@
 #include "sharq_ioctl.h"
 
 #define ORDINARY_USER 1000
-#define TEXT_SIZE 65536
 #define PATH_SIZE 256
+/* The longest control struct, and any text. */
+#define DATA_SIZE 1024
 
 enum what {
 	ASK_CTL,
@@ -35,16 +37,15 @@ enum what {
 	ASK_UNLOAD,
 	ASK_LOAD,
 	ASK_WRITE,
-	ASK_READ,
-	ASK_WRITE_READ,
-	ASK_MKDIR,
+	ASK_FILE,
 	ASK_MOUNT_FUSE,
 	ASK_UMOUNT,
 };
 
 /*
- * Both ways; an answer has the result and what the ioctl or the file said.
+ * Both ways; an answer has the result and what the ioctl wrote.
  * @nth: in: see broker_create_nth(); out: whether it was not reached
+ * @cmd: of the ioctl; flags of open()
  */
 struct message {
 	unsigned int what;
@@ -52,8 +53,7 @@ struct message {
 	unsigned int nth;
 	unsigned long cmd;
 	char path[PATH_SIZE];
-	size_t size;
-	char data[TEXT_SIZE];
+	char data[DATA_SIZE];
 };
 
 static struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -102,7 +102,7 @@ static int create(struct message *m, int *fd)
 
 static int write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -111,39 +111,6 @@ static int write_file(const char *path, const char *text)
 	n = n < 0 ? -errno : 0;
 	close(fd);
 	return (int)n;
-}
-
-static int read_all(int fd, struct message *m)
-{
-	ssize_t n;
-
-	m->size = 0;
-	while ((n = read(fd, m->data + m->size, TEXT_SIZE - 1 - m->size)) > 0)
-		m->size += (size_t)n;
-	m->data[m->size] = 0;
-	return n < 0 ? -errno : (int)m->size;
-}
-
-static int read_file(struct message *m)
-{
-	int fd = open(m->path, O_RDONLY | O_CLOEXEC), r;
-
-	if (fd < 0)
-		return -errno;
-	r = read_all(fd, m);
-	close(fd);
-	return r;
-}
-
-static int write_read_file(struct message *m)
-{
-	int fd = open(m->path, O_RDWR | O_CLOEXEC), r;
-
-	if (fd < 0)
-		return -errno;
-	r = write(fd, m->data, strlen(m->data)) < 0 ? -errno : read_all(fd, m);
-	close(fd);
-	return r;
 }
 
 static int try_open(void)
@@ -156,10 +123,15 @@ static int try_open(void)
 	return 0;
 }
 
-static int load(const char *path)
+static int load(const char *name)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+	char path[PATH_SIZE];
+	struct utsname u;
+	int fd, r;
 
+	uname(&u);
+	snprintf(path, sizeof(path), "/lib/modules/%s/%s.ko", u.release, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	r = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
@@ -167,21 +139,13 @@ static int load(const char *path)
 	return r;
 }
 
-static int make_directory(const char *path)
-{
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return -errno;
-	return chown(path, ORDINARY_USER, ORDINARY_USER) ? -errno : 0;
-}
-
 static int mount_fuse(const char *path, int *channel)
 {
 	char options[128];
 	int fd, r;
 
-	r = make_directory(path);
-	if (r)
-		return r;
+	if (mkdir(path, 0700))
+		return -errno;
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -222,16 +186,14 @@ static int serve(struct message *m, int *fd)
 		return load(m->path);
 	case ASK_WRITE:
 		return write_file(m->path, m->data);
-	case ASK_READ:
-		return read_file(m);
-	case ASK_WRITE_READ:
-		return write_read_file(m);
-	case ASK_MKDIR:
-		return make_directory(m->path);
+	case ASK_FILE:
+		*fd = open(m->path, (int)m->cmd | O_CLOEXEC);
+		return *fd < 0 ? -errno : 0;
 	case ASK_MOUNT_FUSE:
 		return mount_fuse(m->path, fd);
 	case ASK_UMOUNT:
-		return umount2(m->path, MNT_DETACH) ? -errno : 0;
+		return umount2(m->path, MNT_DETACH) || rmdir(m->path) ? -errno
+								      : 0;
 	}
 	return -EINVAL;
 }
@@ -322,13 +284,11 @@ static void supervise(int listener)
 void broker_start(void)
 {
 	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int room = 2 * sizeof(struct message);
 	pid_t parent = getpid();
 
 	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
 		 "sharq-broker-%d", parent);
 	if (listener < 0 ||
-	    setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) ||
 	    bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(listener, 64)) {
 		perror("broker");
@@ -350,12 +310,10 @@ void broker_start(void)
 static int ask(struct message *m, int *fd)
 {
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), r;
-	int room = 2 * sizeof(*m);
 
 	if (sock < 0)
 		return -errno;
-	if (setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) ||
-	    connect(sock, (struct sockaddr *)&address, sizeof(address))) {
+	if (connect(sock, (struct sockaddr *)&address, sizeof(address))) {
 		r = -errno;
 	} else {
 		r = send_message(sock, m, -1);
@@ -468,30 +426,14 @@ int broker_write(const char *path, const char *text)
 	return ask(m, NULL);
 }
 
-static int ask_file(struct message *m, char *text, size_t size)
+int broker_open(const char *path, int flags)
 {
-	int r = ask(m, NULL);
+	struct message *m = question(ASK_FILE, path);
+	int fd = -1, r;
 
-	snprintf(text, size, "%s", r < 0 ? "" : m->data);
-	return r;
-}
-
-int broker_read(const char *path, char *text, size_t size)
-{
-	return ask_file(question(ASK_READ, path), text, size);
-}
-
-int broker_ask(const char *path, char *text, size_t size)
-{
-	struct message *m = question(ASK_WRITE_READ, path);
-
-	snprintf(m->data, sizeof(m->data), "%s", text);
-	return ask_file(m, text, size);
-}
-
-int broker_mkdir(const char *path)
-{
-	return ask_path(ASK_MKDIR, path);
+	m->cmd = (unsigned int)flags;
+	r = ask(m, &fd);
+	return r ? r : fd;
 }
 
 int broker_mount_fuse(const char *path)

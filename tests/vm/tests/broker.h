@@ -7,8 +7,6 @@
 #ifndef BROKER_H
 #define BROKER_H
 
-#include <stddef.h>
-
 /* As root: start it. It ends with broker_stop(), or with its parent. */
 void broker_start(void);
 void broker_stop(void);
@@ -33,18 +31,14 @@ int broker_let_go(void);
 int broker_take(void);
 /* The controller is killed; the next one begins with the next request. */
 int broker_die(void);
-/* delete_module(), finit_module(). */
+/* By name: delete_module(); finit_module(), of what was never compressed. */
 int broker_unload(const char *module);
 int broker_load(const char *module);
-/* Write @text to a file; read one (at most @size - 1 bytes, NUL-terminated;
- * returns how many). */
+/* Write @text to a file, as root does it; the file, opened by root. */
 int broker_write(const char *path, const char *text);
-int broker_read(const char *path, char *text, size_t size);
-/* Write, then read what the file answers to that. */
-int broker_ask(const char *path, char *text, size_t size);
-/* A directory of the tests' user. */
-int broker_mkdir(const char *path);
-/* Mount what the returned FUSE channel serves; unmount, lazily. */
+int broker_open(const char *path, int flags);
+/* Make a directory and mount there what the returned FUSE channel serves; undo
+ * it, lazily. */
 int broker_mount_fuse(const char *path);
 int broker_umount(const char *path);
 

@@ -179,5 +179,4 @@ void fuse_free(struct fuse *f)
 	close(f->file);
 	close(f->read);
 	ck_assert_int_eq(broker_umount(f->path), 0);
-	rmdir(f->path);
 }

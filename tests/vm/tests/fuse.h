@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A filesystem with one file, "file", whose content never comes: a READ of it
- * is taken and not answered. Served by a process of its own, by hand.
+ * is taken and not answered, until the server dies. Served by a process of its own, by hand.
  */
 #ifndef FUSE_H
 #define FUSE_H

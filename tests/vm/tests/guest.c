@@ -109,6 +109,14 @@ void *memory(size_t size)
 	return p;
 }
 
+bool filled_with(const void *p, uint8_t byte, size_t size)
+{
+	const uint8_t *bytes = p;
+
+	return !size ||
+	       (bytes[0] == byte && !memcmp(bytes, bytes + 1, size - 1));
+}
+
 uint32_t crc32c(const void *p, size_t size)
 {
 	const uint8_t *bytes = p;
@@ -171,13 +179,37 @@ static void become_ordinary(void)
 	}
 }
 
+START_TEST(execed)
+{
+	ck_assert_int_eq(guest_execed(words[1], atoi(words[2])), 0);
+}
+END_TEST
+
+/* In this process: it is the one that went through exec. */
+static int run_execed(void)
+{
+	Suite *suite = suite_create("execed");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	GUEST_ADD(suite, execed, 60);
+	srunner_set_fork_status(runner, CK_NOFORK);
+	srunner_run_all(runner, CK_SILENT);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
+
 static int run(void)
 {
 	SRunner *runner = srunner_create(guest_suite());
 	int failed;
 
 	srunner_set_fork_status(runner, CK_FORK);
-	srunner_run_all(runner, CK_VERBOSE);
+	/* As it goes, for when it is stopped; the summary has the counts. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	srunner_set_tap(runner, "-");
+	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	if (!srunner_ntests_run(runner))
 		failed = 1;
@@ -189,18 +221,11 @@ int main(int argc, char **argv)
 {
 	int r;
 
-	if (argc == 4 && !strcmp(argv[1], EXECED))
-		return guest_execed(argv[2], atoi(argv[3]));
 	words = argv + 1;
+	if (argc == 4 && !strcmp(argv[1], EXECED))
+		return run_execed();
 	broker_start();
 	become_ordinary();
-	r = broker_mkdir(DISK_DIR);
-	if (!r)
-		r = broker_mkdir(TMPFS_DIR);
-	if (r) {
-		fprintf(stderr, "the tests' directories: %s\n", strerror(-r));
-		return 2;
-	}
 	r = run();
 	broker_stop();
 	return r;

@@ -11,7 +11,7 @@
 /* libcheck's: proto/ has a check.h of its own. */
 #include LIBCHECK_H
 
-/* Where an ext4 and a tmpfs directory of the tests' user are. */
+/* The lab's directories for the tests' user, on ext4 and on tmpfs. */
 #define DISK_DIR "/disk/sharq-test"
 #define TMPFS_DIR "/tmp/sharq-test"
 
@@ -43,6 +43,8 @@ void rng_fill(struct rng *r, void *p, size_t size);
 
 /* Anonymous memory, present; or ends the test. */
 void *memory(size_t size);
+/* In one go: an assertion for each byte would take for ever. */
+bool filled_with(const void *p, uint8_t byte, size_t size);
 uint32_t crc32c(const void *p, size_t size);
 
 /* fork() that ends the test when it fails; a child dies with its parent. */

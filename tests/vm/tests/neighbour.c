@@ -25,9 +25,9 @@ struct neighbour_page {
 static void verify(const uint8_t *dst, const uint8_t *src, uint32_t len)
 {
 	ck_assert_msg(!memcmp(dst + PAGE, src, len), "wrong data");
-	for (uint32_t i = 0; i < PAGE; i++)
-		ck_assert_msg(dst[i] == 0xa5 && dst[PAGE + LARGE + i] == 0xa5,
-			      "bytes beside the destination changed");
+	ck_assert_msg(filled_with(dst, 0xa5, PAGE) &&
+			      filled_with(dst + PAGE + LARGE, 0xa5, PAGE),
+		      "bytes beside the destination changed");
 }
 
 static void round_of(struct queue *q, struct rng *r, uint8_t *src, uint8_t *dst)

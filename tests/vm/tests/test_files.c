@@ -11,10 +11,9 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "gate.h"
 #include "guest.h"
-#include "neighbour.h"
 #include "queue.h"
-#include "slow.h"
 
 #define DISK_FILE DISK_DIR "/file"
 #define TMPFS_FILE TMPFS_DIR "/file"
@@ -168,12 +167,15 @@ END_TEST
 static unsigned int pinned_pages(const char *path)
 {
 	unsigned int cached = 0, pinned = 0;
-	char text[256];
-	int r;
+	char text[64] = "";
+	int r = broker_load("pincheck"), fd;
 
-	snprintf(text, sizeof(text), "%s", path);
-	r = broker_ask(PINCHECK, text, sizeof(text));
-	ck_assert_msg(r > 0, "%s: %s", PINCHECK, strerror(-r));
+	ck_assert_msg(!r || r == -EEXIST, "pincheck: %s", strerror(-r));
+	fd = broker_open(PINCHECK, O_RDWR);
+	ck_assert_msg(fd >= 0, "%s: %s", PINCHECK, strerror(-fd));
+	ck_assert(write(fd, path, strlen(path)) == (ssize_t)strlen(path));
+	ck_assert(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
 	ck_assert_int_eq(sscanf(text, "cached %u pinned %u", &cached, &pinned),
 			 2);
 	ck_assert_msg(cached > 0, "%s has nothing in the cache", path);
@@ -192,17 +194,18 @@ static unsigned int pinned_in_flight(const char *path, uint8_t *map)
 	struct sharq_desc from =
 		desc_copy(mine + MIB / 2, map + MIB / 2, 64 * KIB);
 	struct sharq_desc tiny = desc_copy(map + MIB / 4, mine, 100);
+	struct gate g = gate_new();
 	unsigned int pinned;
 
 	to.flags = from.flags = tiny.flags = SHARQ_DESC_FENCE;
-	slow_put(&q);
+	gate_put(&g, &q);
 	queue_put(&q, &to);
 	queue_put(&q, &from);
 	queue_put(&q, &tiny);
 	queue_kick(&q);
 	pinned = pinned_pages(path);
-	ck_assert_msg(slow_works(&q), "the device was done before the look");
-	slow_take(&q);
+	gate_open(&g, &q);
+	gate_take(&q);
 	queue_wait(&q, 3);
 	for (int i = 0; i < 3; i++)
 		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
@@ -374,8 +377,7 @@ START_TEST(p7_sources_need_not_be_present)
 	map = map_file(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
 	copy = desc_copy(dst, map, MIB);
 	run_ok(&q, &copy);
-	for (unsigned int i = 0; i < MIB; i++)
-		ck_assert_uint_eq(dst[i], 0);
+	ck_assert(filled_with(dst, 0, MIB));
 	munmap(map, MIB);
 	map = map_file(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
 	copy = desc_copy(map, expected, MIB);
@@ -390,15 +392,17 @@ END_TEST
 
 #define AWAY_SIZE (4 * MIB)
 
-/* A slow command, then behind it a FILL of @dst with 0xbb. */
-static void fill_late(struct queue *q, uint8_t *dst)
+/* Behind a gate, a FILL of @dst with 0xbb. */
+static struct gate fill_late(struct queue *q, uint8_t *dst)
 {
 	struct sharq_desc d = desc_fill(dst, 0xbb, AWAY_SIZE);
+	struct gate g = gate_new();
 
 	d.flags = SHARQ_DESC_FENCE;
-	slow_put(q);
+	gate_put(&g, q);
 	queue_put(q, &d);
 	queue_kick(q);
+	return g;
 }
 
 /* Another process's memory, which gets the pages that were let go. */
@@ -409,8 +413,7 @@ struct stranger {
 
 static void stranger_lives(const struct stranger *s)
 {
-	/* All that there is but what the guest needs. */
-	size_t size = 16 * AWAY_SIZE;
+	size_t size = 4 * AWAY_SIZE;
 	uint8_t *p = map_file(-1, size, MAP_PRIVATE | MAP_ANONYMOUS);
 	char byte;
 
@@ -418,8 +421,7 @@ static void stranger_lives(const struct stranger *s)
 	memset(p, 0x44, size);
 	CHILD_EXPECT(write(s->reply[1], "", 1) == 1);
 	CHILD_EXPECT(read(s->ask[0], &byte, 1) == 1);
-	for (size_t i = 0; i < size; i++)
-		CHILD_EXPECT(p[i] == 0x44);
+	CHILD_EXPECT(filled_with(p, 0x44, size));
 	_exit(0);
 }
 
@@ -453,11 +455,13 @@ static void stranger_is_untouched(struct stranger *s)
 }
 
 /* Old pages, or a fault that says where; nothing else. */
-static void expect_fault_or_old_pages(struct queue *q, uint8_t *dst)
+static void expect_fault_or_old_pages(struct gate *g, struct queue *q,
+				      uint8_t *dst)
 {
 	struct sharq_cqe cqe;
 
-	slow_take(q);
+	gate_open(g, q);
+	gate_take(q);
 	queue_wait(q, 1);
 	cqe = queue_take(q);
 	if (cqe.status == SHARQ_OK)
@@ -472,12 +476,11 @@ static void unmap_in_flight(uint8_t *dst)
 {
 	struct stranger s = stranger_new();
 	struct queue q = queue_new(8);
+	struct gate g = fill_late(&q, dst);
 
-	fill_late(&q, dst);
 	ck_assert(!munmap(dst, AWAY_SIZE));
 	stranger_fills(&s);
-	ck_assert_msg(slow_works(&q), "the device was done before");
-	expect_fault_or_old_pages(&q, dst);
+	expect_fault_or_old_pages(&g, &q, dst);
 	stranger_is_untouched(&s);
 	queue_free(&q);
 }
@@ -506,16 +509,14 @@ START_TEST(p6_memory_mapped_anew_in_flight_stays_as_it_is)
 {
 	struct queue q = queue_new(8);
 	uint8_t *dst = memory(AWAY_SIZE), *anew;
+	struct gate g = fill_late(&q, dst);
 
-	fill_late(&q, dst);
 	anew = mmap(dst, AWAY_SIZE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1,
 		    0);
 	ck_assert(anew == dst);
-	ck_assert_msg(slow_works(&q), "the device was done before");
-	expect_fault_or_old_pages(&q, dst);
-	for (unsigned int i = 0; i < AWAY_SIZE; i++)
-		ck_assert_uint_eq(anew[i], 0);
+	expect_fault_or_old_pages(&g, &q, dst);
+	ck_assert(filled_with(anew, 0, AWAY_SIZE));
 	queue_free(&q);
 }
 END_TEST
@@ -527,19 +528,18 @@ static void truncate_in_flight(const char *path)
 	int fd = make_file(path, AWAY_SIZE);
 	uint8_t *map = map_file(fd, AWAY_SIZE, MAP_SHARED);
 	uint8_t *got = memory(AWAY_SIZE);
+	struct gate g;
 
 	memset(map, 0, AWAY_SIZE);
-	fill_late(&q, map);
+	g = fill_late(&q, map);
 	ck_assert(!ftruncate(fd, 0));
 	stranger_fills(&s);
-	ck_assert_msg(slow_works(&q), "the device was done before");
-	expect_fault_or_old_pages(&q, map);
+	expect_fault_or_old_pages(&g, &q, map);
 	stranger_is_untouched(&s);
 	/* Cut off is cut off: grown again, there are zeros. */
 	ck_assert(!ftruncate(fd, AWAY_SIZE));
 	ck_assert(pread(fd, got, AWAY_SIZE, 0) == AWAY_SIZE);
-	for (unsigned int i = 0; i < AWAY_SIZE; i++)
-		ck_assert_uint_eq(got[i], 0);
+	ck_assert(filled_with(got, 0, AWAY_SIZE));
 	munmap(map, AWAY_SIZE);
 	munmap(got, AWAY_SIZE);
 	close(fd);
@@ -586,22 +586,22 @@ Suite *guest_suite(void)
 {
 	Suite *s = suite_create("files");
 
-	GUEST_ADD(s, p7_shared_ext4_destination_reaches_the_disk, 120);
-	GUEST_ADD(s, p7_shared_ext4_destination_is_right_under_writeback, 120);
-	GUEST_ADD(s, p7_shared_ext4_page_is_never_pinned, 120);
-	GUEST_ADD(s, p7_pinned_pages_of_tmpfs_are_seen, 120);
+	GUEST_ADD(s, p7_shared_ext4_destination_reaches_the_disk, 60);
+	GUEST_ADD(s, p7_shared_ext4_destination_is_right_under_writeback, 60);
+	GUEST_ADD(s, p7_shared_ext4_page_is_never_pinned, 60);
+	GUEST_ADD(s, p7_pinned_pages_of_tmpfs_are_seen, 60);
 	GUEST_ADD(s, p7_tmpfs_works, 60);
 	GUEST_ADD(s, p7_memfd_works, 60);
 	GUEST_ADD(s, p7_hugetlb_works, 60);
 	GUEST_ADD(s, p7_transparent_huge_pages_work, 60);
 	GUEST_ADD(s, p7_private_mapping_leaves_its_file_alone, 60);
 	GUEST_ADD(s, p7_sources_need_not_be_present, 60);
-	GUEST_ADD(s, p6_munmap_in_flight_harms_nobody_else, 120);
+	GUEST_ADD(s, p6_munmap_in_flight_harms_nobody_else, 60);
 	GUEST_ADD(s, p6_munmap_of_a_shared_file_in_flight_harms_nobody_else,
-		  120);
-	GUEST_ADD(s, p6_memory_mapped_anew_in_flight_stays_as_it_is, 120);
-	GUEST_ADD(s, p6_truncate_on_ext4_in_flight_is_a_fault, 120);
-	GUEST_ADD(s, p6_truncate_on_tmpfs_in_flight_harms_nobody, 120);
+		  60);
+	GUEST_ADD(s, p6_memory_mapped_anew_in_flight_stays_as_it_is, 60);
+	GUEST_ADD(s, p6_truncate_on_ext4_in_flight_is_a_fault, 60);
+	GUEST_ADD(s, p6_truncate_on_tmpfs_in_flight_harms_nobody, 60);
 	GUEST_ADD(s, p6_beyond_a_file_s_end_is_a_fault, 60);
 	return s;
 }

@@ -545,8 +545,7 @@ START_TEST(p6_read_only_memory_is_no_destination)
 	memset(edge, 0x77, 64 * KIB);
 	ck_assert(!mprotect(edge, 64 * KIB, PROT_READ));
 	no_destination(&q, (uintptr_t)edge, true, "read-only destination");
-	for (unsigned int i = 0; i < 64 * KIB; i++)
-		ck_assert_uint_eq(edge[i], 0x77);
+	ck_assert(filled_with(edge, 0x77, 64 * KIB));
 	queue_free(&q);
 }
 END_TEST

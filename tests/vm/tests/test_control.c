@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+/* P14: the controller comes and goes, the module stays while it is needed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "guest.h"
+#include "neighbour.h"
+#include "queue.h"
+#include "slow.h"
+
+#define MODULE "sharq"
+
+START_TEST(control_is_root_s_and_held_once)
+{
+	ck_assert_int_eq(open(SHARQ_CONTROL_PATH, O_RDWR | O_CLOEXEC), -1);
+	ck_assert_int_eq(errno, EACCES);
+	ck_assert_int_eq(broker_try_open(), -EBUSY);
+	ck_assert_int_eq(broker_let_go(), 0);
+	ck_assert_int_eq(broker_try_open(), 0);
+	ck_assert_int_eq(broker_take(), 0);
+}
+END_TEST
+
+START_TEST(module_says_what_it_is)
+{
+	struct sharq_ctl_info info = { .size = sizeof(info) };
+	struct sharq_ctl_device d = { .size = sizeof(d) };
+
+	ck_assert_int_eq(broker_ctl(SHARQ_CTL_INFO, &info), 0);
+	ck_assert_uint_eq(info.abi, SHARQ_ABI_VERSION);
+	ck_assert_uint_ge(info.devices, 1);
+	ck_assert_uint_eq(info.queues, 0);
+	ck_assert_int_eq(broker_ctl(SHARQ_CTL_DEVICE, &d), 0);
+	ck_assert_str_eq(d.provider, "soft");
+	ck_assert_uint_eq(d.ops, SHARQ_OPS_ALL);
+	ck_assert_uint_eq(d.paths, 1U << SHARQ_BIND_SHADOW);
+	ck_assert_uint_ne(d.reason, SHARQ_REASON_NONE);
+	d.id = 4711;
+	ck_assert_int_eq(broker_ctl(SHARQ_CTL_DEVICE, &d), -ENOENT);
+}
+END_TEST
+
+/* ---- a controller that dies ---- */
+
+/*
+ * Keep @q's device busy with commands that are told apart, @*next the next
+ * one's number. Return: how many completions came; each is marked in @done.
+ */
+static unsigned int work(struct queue *q, uint32_t *next, uint32_t until,
+			 uint8_t *done)
+{
+	static uint8_t src[64 * KIB], dst[64 * KIB];
+	unsigned int came = 0;
+
+	while (*next < until && q->tail - q->head < q->depth) {
+		struct sharq_desc d = desc_copy(dst, src, sizeof(src));
+
+		d.user_data = (*next)++;
+		queue_put(q, &d);
+	}
+	queue_publish(q);
+	ck_assert_int_ge(queue_ioctl_kick(q->fd, UINT32_MAX), 0);
+	while (queue_completed(q)) {
+		struct sharq_cqe cqe = queue_take(q);
+
+		ck_assert_uint_lt(cqe.user_data, until);
+		ck_assert_msg(!done[cqe.user_data]++, "completed twice");
+		ck_assert_uint_eq(cqe.status, SHARQ_OK);
+		came++;
+	}
+	return came;
+}
+
+START_TEST(p14_controller_killed_with_kicks_in_flight)
+{
+	const uint32_t total = 3000, each = 100;
+	uint8_t *done = memory(total);
+	struct sharq_ctl_create request = queue_request(64);
+	struct neighbour other = neighbour_start();
+	struct sharq_ctl_queue before, after;
+	uint64_t end = now_ms() + 4 * PATIENCE_MS;
+	uint32_t next = 0, came = 0, deaths = 0;
+	struct queue q;
+
+	for (unsigned int i = 0; i < SHARQ_COOKIES; i++)
+		request.cookie[i] = 0x1111111111111111ULL * (i + 1);
+	strcpy(request.label, "survives");
+	q = queue_make(&request);
+	before = queue_seen(q.id);
+	while (came < total) {
+		ck_assert_msg(now_ms() < end, "%u of %u came", came, total);
+		came += work(&q, &next, total, done);
+		if (came / each > deaths) {
+			deaths = came / each;
+			ck_assert_int_eq(broker_die(), 0);
+		}
+	}
+	ck_assert_uint_eq(next, total);
+	/* The next controller finds all as the first one left it. */
+	after = queue_seen(q.id);
+	ck_assert(!memcmp(&before, &after, sizeof(before)));
+	ck_assert_int_eq(after.pid, getpid());
+	ck_assert_uint_eq(after.state, SHARQ_QUEUE_RUNNING);
+	ck_assert_str_eq(after.label, "survives");
+	ck_assert_uint_eq(queue_stats(q.id).commands, total);
+	ck_assert_uint_eq(queues_alive(), 2);
+	queue_free(&q);
+	neighbour_stop(&other);
+	queues_left(0);
+}
+END_TEST
+
+/* Made by a controller that is no more, bound while there is none. */
+START_TEST(p14_queue_is_bound_while_there_is_no_controller)
+{
+	struct sharq_ctl_create request = queue_request(8);
+	struct queue q = { .fd = queue_file(&request) };
+	struct sharq_bind bind = queue_bind_request();
+
+	ck_assert_int_eq(broker_let_go(), 0);
+	ck_assert_int_eq(queue_bind(q.fd, &bind), 0);
+	ck_assert_int_eq(queue_ioctl_kick(q.fd, 1), 0);
+	ck_assert_int_eq(broker_take(), 0);
+	ck_assert_uint_eq(queue_seen(request.id).state, SHARQ_QUEUE_RUNNING);
+	close(q.fd);
+	queues_left(0);
+}
+END_TEST
+
+/* ---- what a controller may do ---- */
+
+START_TEST(p14_pause_and_resume_lose_nothing)
+{
+	struct queue q = queue_new(8);
+	struct sharq_desc nop = desc_nop();
+
+	slow_put(&q);
+	queue_kick(&q);
+	queue_control(q.id, SHARQ_CTL_PAUSE);
+	queue_put(&q, &nop);
+	queue_publish(&q);
+	ck_assert_int_eq(queue_ioctl_kick(q.fd, 1), 0);
+	ck_assert(q.ring->device_flags & SHARQ_DEVICE_PAUSED);
+	ck_assert(!(queue_poll(q.fd, POLLOUT) & POLLOUT));
+	/* What was accepted goes on. */
+	slow_take(&q);
+	queue_control(q.id, SHARQ_CTL_RESUME);
+	ck_assert(!(q.ring->device_flags & SHARQ_DEVICE_PAUSED));
+	ck_assert(queue_poll(q.fd, POLLOUT) & POLLOUT);
+	queue_kick(&q);
+	queue_wait(&q, 1);
+	ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+	queue_free(&q);
+}
+END_TEST
+
+START_TEST(p14_kill_completes_each_command_once)
+{
+	struct queue q = queue_new(16);
+	struct sharq_desc d = desc_fill(memory(PAGE), 1, PAGE);
+	unsigned int cancelled = 0;
+	bool seen[16] = { false };
+	uint64_t end;
+
+	slow_put(&q);
+	d.flags = SHARQ_DESC_FENCE;
+	for (uint64_t i = 1; i < 16; i++) {
+		d.user_data = i;
+		queue_put(&q, &d);
+	}
+	queue_kick(&q);
+	queue_control(q.id, SHARQ_CTL_KILL);
+	for (end = now_ms() + PATIENCE_MS; queue_completed(&q) < 16;)
+		ck_assert_msg(now_ms() < end, "%u of 16", queue_completed(&q));
+	for (int i = 0; i < 16; i++) {
+		struct sharq_cqe cqe = queue_take(&q);
+
+		ck_assert_uint_lt(cqe.user_data, 16);
+		ck_assert(!seen[cqe.user_data]);
+		seen[cqe.user_data] = true;
+		cancelled += cqe.status == SHARQ_CANCELED;
+	}
+	ck_assert_uint_ge(cancelled, 15);
+	ck_assert_int_eq(queue_ioctl_kick(q.fd, 1), -ESHUTDOWN);
+	ck_assert(queue_poll(q.fd, POLLIN) & POLLHUP);
+	ck_assert(q.ring->device_flags & SHARQ_DEVICE_CLOSED);
+	queue_free(&q);
+	queues_left(0);
+}
+END_TEST
+
+static bool next_event(struct sharq_ctl_event *e)
+{
+	int r;
+
+	*e = (struct sharq_ctl_event){ .size = sizeof(*e) };
+	r = broker_ctl(SHARQ_CTL_EVENT, e);
+	ck_assert(!r || r == -EAGAIN);
+	return !r;
+}
+
+START_TEST(controller_hears_of_a_queue_s_end)
+{
+	struct sharq_ctl_create request = queue_request(8);
+	struct sharq_desc nop = desc_nop();
+	struct sharq_ctl_event e;
+	bool bound = false, ended = false;
+	struct queue q;
+
+	while (next_event(&e))
+		;
+	request.cookie[2] = 77;
+	q = queue_make(&request);
+	ck_assert(next_event(&e));
+	bound = e.id == q.id && e.state == SHARQ_QUEUE_RUNNING && !e.ended;
+	ck_assert(bound);
+	ck_assert_uint_eq(queue_run(&q, &nop).status, SHARQ_OK);
+	queue_free(&q);
+	queues_left(0);
+	while (next_event(&e))
+		if (e.id == q.id && e.ended) {
+			ck_assert_msg(!ended, "it ended twice");
+			ended = true;
+			ck_assert_uint_eq(e.commands, 1);
+			ck_assert_uint_eq(e.by_status[SHARQ_OK], 1);
+			ck_assert_uint_eq(e.cookie[2], 77);
+		}
+	ck_assert(ended);
+}
+END_TEST
+
+START_TEST(statistics_add_up)
+{
+	struct queue q = queue_new(8);
+	struct sharq_desc good = desc_copy(memory(PAGE), memory(PAGE), PAGE);
+	struct sharq_desc bad = desc_copy(NULL, memory(PAGE), PAGE);
+	struct sharq_desc wrong = desc_nop();
+	struct sharq_ctl_stats s;
+	uint64_t waited = 0, worked = 0;
+
+	wrong.len = 1;
+	for (int i = 0; i < 5; i++)
+		queue_run(&q, &good);
+	queue_run(&q, &bad);
+	queue_run(&q, &wrong);
+	s = queue_stats(q.id);
+	ck_assert_uint_eq(s.commands, 7);
+	ck_assert_uint_eq(s.bytes, 5 * PAGE);
+	ck_assert_uint_eq(s.by_status[SHARQ_OK], 5);
+	ck_assert_uint_eq(s.by_status[SHARQ_FAULT_WRITE], 1);
+	ck_assert_uint_eq(s.by_status[SHARQ_BAD_DESCRIPTOR], 1);
+	ck_assert_uint_eq(s.kicks, 7);
+	ck_assert_uint_eq(s.in_flight, 0);
+	ck_assert_uint_eq(s.pinned, 0);
+	ck_assert_uint_ge(s.served, 5 * PAGE);
+	for (int i = 0; i < SHARQ_HIST_BUCKETS; i++) {
+		waited += s.wait_hist[i];
+		worked += s.device_hist[i];
+	}
+	ck_assert_uint_ge(waited, 5);
+	ck_assert_uint_ge(worked, 5);
+	queue_free(&q);
+}
+END_TEST
+
+START_TEST(fdinfo_names_the_queue)
+{
+	struct sharq_ctl_create request = queue_request(8);
+	char path[64], text[2048] = "";
+	struct queue q;
+	ssize_t n;
+	int fd;
+
+	strcpy(request.label, "named in fdinfo");
+	q = queue_make(&request);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", q.fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert(fd >= 0);
+	n = read(fd, text, sizeof(text) - 1);
+	ck_assert_int_gt(n, 0);
+	ck_assert_msg(strstr(text, "named in fdinfo"), "fdinfo: %s", text);
+	close(fd);
+	queue_free(&q);
+}
+END_TEST
+
+/* ---- unloading ---- */
+
+START_TEST(p5_module_stays_while_a_queue_lives)
+{
+	struct queue q = queue_new(8);
+	struct sharq_desc nop = desc_nop();
+
+	/* The queue's file alone keeps it. */
+	ck_assert_int_eq(broker_let_go(), 0);
+	ck_assert_int_eq(broker_unload(MODULE), -EAGAIN);
+	ck_assert_uint_eq(queue_run(&q, &nop).status, SHARQ_OK);
+	/* So does its mapping, when the file is closed. */
+	ck_assert(!close(q.fd));
+	ck_assert_int_eq(broker_unload(MODULE), -EAGAIN);
+	ck_assert(!munmap(q.map, q.bind.map_size));
+	ck_assert_int_eq(broker_take(), 0);
+	queues_left(0);
+	ck_assert_int_eq(broker_let_go(), 0);
+	ck_assert_int_eq(broker_unload(MODULE), 0);
+	ck_assert_int_eq(broker_unload(MODULE), -ENOENT);
+	ck_assert_int_eq(broker_load(MODULE), 0);
+	ck_assert_int_eq(broker_take(), 0);
+	q = queue_new(8);
+	ck_assert_uint_eq(queue_run(&q, &nop).status, SHARQ_OK);
+	queue_free(&q);
+}
+END_TEST
+
+/* In flight when all that user space has is closed: unloading waits or is
+ * refused, and never pulls the code away under them. */
+START_TEST(p5_module_is_unloaded_right_after_its_last_client)
+{
+	for (int i = 0; i < 5; i++) {
+		uint64_t end = now_ms() + PATIENCE_MS;
+		struct queue q = queue_new(16);
+		int r;
+
+		for (int n = 0; n < 2; n++)
+			slow_put(&q);
+		queue_kick(&q);
+		queue_free(&q);
+		ck_assert_int_eq(broker_let_go(), 0);
+		while ((r = broker_unload(MODULE)) == -EAGAIN)
+			ck_assert_msg(now_ms() < end, "it is never let go");
+		ck_assert_int_eq(r, 0);
+		ck_assert_int_eq(broker_load(MODULE), 0);
+		ck_assert_int_eq(broker_take(), 0);
+	}
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("control");
+
+	GUEST_ADD(s, module_says_what_it_is, 60);
+	GUEST_ADD(s, control_is_root_s_and_held_once, 60);
+	GUEST_ADD(s, p14_controller_killed_with_kicks_in_flight, 180);
+	GUEST_ADD(s, p14_queue_is_bound_while_there_is_no_controller, 60);
+	GUEST_ADD(s, p14_pause_and_resume_lose_nothing, 60);
+	GUEST_ADD(s, p14_kill_completes_each_command_once, 60);
+	GUEST_ADD(s, controller_hears_of_a_queue_s_end, 60);
+	GUEST_ADD(s, statistics_add_up, 60);
+	GUEST_ADD(s, fdinfo_names_the_queue, 60);
+	GUEST_ADD(s, p5_module_stays_while_a_queue_lives, 120);
+	GUEST_ADD(s, p5_module_is_unloaded_right_after_its_last_client, 180);
+	return s;
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+/* P13: what each queue gets of a device, in bytes, never in time. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "gate.h"
+#include "guest.h"
+#include "queue.h"
+
+#define TRACING "/sys/kernel/tracing/"
+#define EVENTS TRACING "events/sharq/"
+#define MAX_QUEUES 16U
+
+/*
+ * A queue that always has commands waiting: to copy @size bytes from @src to
+ * @dst; or with @dst NULL to checksum them, which takes the device long and the
+ * test little.
+ */
+struct load {
+	struct queue q;
+	uint32_t size;
+	uint8_t *src, *dst;
+	uint64_t served;
+};
+
+static struct sharq_desc load_desc(const struct load *l)
+{
+	return l->dst ? desc_copy(l->dst, l->src, l->size)
+		      : desc_crc(l->src, l->size);
+}
+
+/* As many as there is room for; @flags for the first. */
+static void fill(struct load *l, uint16_t flags)
+{
+	while (l->q.tail - l->q.head < l->q.depth) {
+		struct sharq_desc d = load_desc(l);
+
+		d.flags = flags;
+		flags = 0;
+		queue_put(&l->q, &d);
+	}
+	queue_kick(&l->q);
+}
+
+static struct load load_new(unsigned int depth, uint32_t size,
+			    unsigned int weight)
+{
+	struct sharq_ctl_create request = queue_request(depth);
+	struct load l = { .size = size, .src = memory(size) };
+
+	request.weight = (uint16_t)weight;
+	request.pin_bytes = 1024ULL * MIB;
+	l.q = queue_make(&request);
+	return l;
+}
+
+static struct load copies_new(unsigned int depth, uint32_t size)
+{
+	struct load l = load_new(depth, size, 0);
+
+	l.dst = memory(size);
+	return l;
+}
+
+static void load_free(struct load *l)
+{
+	queue_free(&l->q);
+	munmap(l->src, l->size);
+	if (l->dst)
+		munmap(l->dst, l->size);
+}
+
+/* What each was served by now. Return: whether all still have work. */
+static bool look(const struct load *loads, unsigned int n, uint64_t *served)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct sharq_ctl_stats s = queue_stats(loads[i].q.id);
+
+		if (!s.in_flight)
+			return false;
+		served[i] = s.served;
+	}
+	return true;
+}
+
+/*
+ * All are filled behind one gate, then served until the first runs dry: what
+ * each had got just before. So nothing depends on how fast a test fills them.
+ */
+static void compete(struct load *loads, unsigned int n)
+{
+	struct gate g = gate_new();
+	uint64_t now[MAX_QUEUES];
+	unsigned int looks = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		gate_put(&g, &loads[i].q);
+		fill(&loads[i], SHARQ_DESC_FENCE);
+	}
+	gate_open(&g, &loads[0].q);
+	while (look(loads, n, now)) {
+		for (unsigned int i = 0; i < n; i++)
+			loads[i].served = now[i];
+		looks++;
+	}
+	ck_assert_msg(looks > 3, "it was over after %u looks", looks);
+}
+
+static double jain(const struct load *loads, unsigned int n)
+{
+	double sum = 0, squares = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		double x = (double)loads[i].served;
+
+		sum += x;
+		squares += x * x;
+	}
+	return sum * sum / (n * squares);
+}
+
+START_TEST(p13_one_greedy_queue_gets_no_more_than_15_modest_ones)
+{
+	struct load loads[MAX_QUEUES];
+	double index;
+
+	/* 256 commands of 1 MiB against 64 of 128 KiB. */
+	loads[0] = load_new(256, MIB, 0);
+	for (unsigned int i = 1; i < MAX_QUEUES; i++)
+		loads[i] = load_new(64, 128 * KIB, 0);
+	compete(loads, MAX_QUEUES);
+	index = jain(loads, MAX_QUEUES);
+	printf("Jain's index %.4f, greedy %llu, modest %llu MiB\n", index,
+	       (unsigned long long)loads[0].served / MIB,
+	       (unsigned long long)loads[1].served / MIB);
+	ck_assert_msg(index >= 0.95, "Jain's index is %.4f", index);
+	for (unsigned int i = 0; i < MAX_QUEUES; i++)
+		load_free(&loads[i]);
+}
+END_TEST
+
+START_TEST(p13_weights_are_respected_within_10_percent)
+{
+	const unsigned int weights[] = { 16, 32, 64, 128 };
+	struct load loads[4];
+	double unit = 0;
+
+	for (unsigned int i = 0; i < 4; i++)
+		loads[i] = load_new(256, 256 * KIB, weights[i]);
+	compete(loads, 4);
+	for (unsigned int i = 0; i < 4; i++)
+		unit += (double)loads[i].served;
+	unit /= 16 + 32 + 64 + 128;
+	for (unsigned int i = 0; i < 4; i++) {
+		double share = (double)loads[i].served / (unit * weights[i]);
+
+		printf("weight %u: %.3f of its share\n", weights[i], share);
+		ck_assert_msg(share > 0.9 && share < 1.1,
+			      "weight %u got %.3f of its share", weights[i],
+			      share);
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		load_free(&loads[i]);
+}
+END_TEST
+
+/* ---- slices ---- */
+
+#define SMALL_ONES 50U
+#define TAG 0xabcd0000U
+
+static void refill(struct load *l)
+{
+	while (queue_completed(&l->q))
+		ck_assert_uint_eq(queue_take(&l->q).status, SHARQ_OK);
+	fill(l, 0);
+}
+
+static void trace(const char *file, const char *text)
+{
+	int r = broker_write(file, text);
+
+	ck_assert_msg(!r, "%s: %s", file, strerror(-r));
+}
+
+/* Of checks and completions, only the small commands'. */
+static void trace_setup(void)
+{
+	char filter[64];
+
+	snprintf(filter, sizeof(filter), "user_data >= %u", TAG);
+	trace(TRACING "tracing_on", "0");
+	trace(TRACING "current_tracer", "nop");
+	trace(TRACING "buffer_size_kb", "4096");
+	trace(EVENTS "sharq_check/filter", filter);
+	trace(EVENTS "sharq_complete/filter", filter);
+	trace(EVENTS "sharq_check/enable", "1");
+	trace(EVENTS "sharq_push/enable", "1");
+	trace(EVENTS "sharq_complete/enable", "1");
+}
+
+static void trace_end(void)
+{
+	trace(EVENTS "enable", "0");
+	trace(EVENTS "sharq_check/filter", "0");
+	trace(EVENTS "sharq_complete/filter", "0");
+}
+
+/*
+ * What others were pushed while the small command @tag was there.
+ * @open:   accepted, not completed
+ * @pushed: of each other queue, bytes
+ */
+struct window {
+	bool open;
+	unsigned int closed;
+	uint64_t pushed[MAX_QUEUES];
+	uint64_t most;
+};
+
+static int index_of(const struct load *loads, unsigned int n, uint64_t id)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (loads[i].q.id == id)
+			return (int)i;
+	return -1;
+}
+
+static void window_line(struct window *w, const char *line,
+			const struct load *loads, unsigned int n, uint64_t own)
+{
+	unsigned long long queue, tag;
+	unsigned int budget;
+	const char *p;
+	int i;
+
+	p = strstr(line, "sharq_check: ");
+	if (p &&
+	    sscanf(p, "sharq_check: queue=%llu user_data=%llx", &queue, &tag) ==
+		    2 &&
+	    queue == own) {
+		w->open = true;
+		memset(w->pushed, 0, sizeof(w->pushed));
+		return;
+	}
+	p = strstr(line, "sharq_complete: ");
+	if (p && sscanf(p, "sharq_complete: queue=%llu", &queue) == 1 &&
+	    queue == own) {
+		ck_assert(w->open);
+		w->open = false;
+		w->closed++;
+		return;
+	}
+	p = strstr(line, "sharq_push: ");
+	if (!p || !w->open)
+		return;
+	ck_assert_int_eq(sscanf(p,
+				"sharq_push: queue=%llu user_data=%llx "
+				"device=%*u served=%*u budget=%u",
+				&queue, &tag, &budget),
+			 3);
+	i = index_of(loads, n, queue);
+	if (i < 0)
+		return;
+	w->pushed[i] += budget;
+	if (w->pushed[i] > w->most)
+		w->most = w->pushed[i];
+}
+
+static void window_read(struct window *w, const struct load *loads,
+			unsigned int n, uint64_t own)
+{
+	int fd = broker_open(TRACING "trace", O_RDONLY);
+	FILE *file;
+	char line[256];
+
+	ck_assert(fd >= 0);
+	file = fdopen(fd, "r");
+	ck_assert(file);
+	while (fgets(line, sizeof(line), file))
+		window_line(w, line, loads, n, own);
+	fclose(file);
+}
+
+/*
+ * One small command after the other beside @n busy queues. While one is there,
+ * each of the others may have been given at most one slice: the share of a
+ * round that its weight allows.
+ */
+static void small_beside(struct load *loads, unsigned int n, uint64_t slice)
+{
+	struct load small = copies_new(4, 256);
+	struct window w = { .closed = 0 };
+	uint64_t now[MAX_QUEUES];
+	struct sharq_desc d = load_desc(&small);
+
+	trace_setup();
+	for (unsigned int i = 0; i < SMALL_ONES; i++) {
+		trace(TRACING "trace", "");
+		for (unsigned int k = 0; k < n; k++)
+			refill(&loads[k]);
+		d.user_data = TAG + i;
+		trace(TRACING "tracing_on", "1");
+		ck_assert_uint_eq(queue_run(&small.q, &d).status, SHARQ_OK);
+		trace(TRACING "tracing_on", "0");
+		ck_assert_msg(look(loads, n, now), "a queue ran dry");
+		window_read(&w, loads, n, small.q.id);
+		ck_assert_uint_eq(w.closed, i + 1);
+	}
+	trace_end();
+	printf("at most %llu of %llu bytes of another came before\n",
+	       (unsigned long long)w.most, (unsigned long long)slice);
+	ck_assert_msg(w.most <= slice, "%llu bytes of one queue came before",
+		      (unsigned long long)w.most);
+	/* It wasn't idle beside it, or that would prove nothing. */
+	ck_assert_uint_gt(w.most, 0);
+	load_free(&small);
+}
+
+/* The quantum for the weight that all have: the module's, in sharq.h. */
+#define SLICE (64 * KIB)
+
+START_TEST(p13_small_command_waits_for_one_slice_of_each)
+{
+	struct load loads[15];
+
+	for (unsigned int i = 0; i < 15; i++)
+		loads[i] = load_new(64, 256 * KIB, 0);
+	small_beside(loads, 15, SLICE);
+	for (unsigned int i = 0; i < 15; i++)
+		load_free(&loads[i]);
+}
+END_TEST
+
+START_TEST(p13_small_command_waits_for_one_slice_of_16_mib_copies)
+{
+	struct load load = copies_new(16, 16 * MIB);
+
+	small_beside(&load, 1, SLICE);
+	load_free(&load);
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("fair");
+
+	GUEST_ADD(s, p13_one_greedy_queue_gets_no_more_than_15_modest_ones,
+		  300);
+	GUEST_ADD(s, p13_weights_are_respected_within_10_percent, 300);
+	GUEST_ADD(s, p13_small_command_waits_for_one_slice_of_each, 300);
+	GUEST_ADD(s, p13_small_command_waits_for_one_slice_of_16_mib_copies,
+		  300);
+	return s;
+}
