@@ -265,10 +265,10 @@ int daemon_queue(struct daemon *d, uint64_t id,
 		    id);
 }
 
-static const char *const state_names[] = {
-	"running", "paused", "broken", "quarantined",
-	"killed", "recovering", "unbound", "gone"
-};
+static const char *const state_names[] = { "running", "paused",
+					   "broken",  "quarantined",
+					   "killed",  "recovering",
+					   "unbound", "gone" };
 
 const char *daemon_state_name(unsigned int state)
 {
