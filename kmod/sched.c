@@ -125,7 +125,7 @@ static struct sharq_request *take_pending(struct sharq_queue *q)
  * completed may get here again: it leaves the work to the first, or a chain
  * would take as much stack as it is long.
  */
-static void release(struct sharq_device *dev, struct sharq_queue *q)
+static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 	__must_hold(&dev->lock)
 {
 	struct sharq_request *r;
@@ -146,6 +146,12 @@ static void release(struct sharq_device *dev, struct sharq_queue *q)
 		spin_lock(&dev->lock);
 	}
 	q->releasing = false;
+}
+
+/* dev->lock held, as in empty_pending(). */
+static void release(struct sharq_device *dev, struct sharq_queue *q)
+{
+	empty_pending(dev, q);
 	dispatch(dev);
 }
 
@@ -158,6 +164,9 @@ void sharq_sched_add(struct sharq_queue *q, struct list_head *requests)
 		if (r->desc.flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK))
 			atomic_inc(&q->ordered);
 	spin_lock(&dev->lock);
+	if (trace_sharq_accept_enabled())
+		list_for_each_entry(r, requests, node)
+			trace_sharq_accept(r);
 	list_splice_tail_init(requests, &q->pending);
 	release(dev, q);
 	spin_unlock(&dev->lock);
@@ -251,7 +260,9 @@ void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 	}
 	if (!finished)
 		make_ready(dev, r);
-	dispatch(dev);
+	/* A completion comes before others get more: it dispatches, then. */
+	if (!finished || r->staged)
+		dispatch(dev);
 	spin_unlock(&dev->lock);
 	if (!finished)
 		return;
