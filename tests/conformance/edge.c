@@ -215,7 +215,7 @@ static void largest_one_buffer(struct largest *l)
 	static const uint8_t pattern[3] = { 0xaa, 0xbb, 0xcc };
 	const uint32_t max = l->max;
 	struct sharq_queue *q = l->c.q;
-	uint8_t out[64 * KIB];
+	uint8_t out[128 * KIB];
 	struct sharq_cqe cqe;
 
 	l->a = largest_memory(l, (size_t)max + 64);

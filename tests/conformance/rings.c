@@ -161,6 +161,40 @@ static void back_pressure(void)
 	session_close(&c);
 }
 
+/* The same by poll() and peeks alone: what was left is asked for again. */
+static void back_pressure_polled(void)
+{
+	enum {
+		DEPTH = 256,
+		LEN = 512 * KIB
+	};
+	uint8_t *src = xmalloc(LEN), *dst = xmalloc((size_t)LEN * DEPTH);
+	struct rng r = { 5 };
+	struct session c;
+	struct pollfd p;
+
+	session_open(&c, DEPTH, 0);
+	rng_fill(&r, src, LEN);
+	p = (struct pollfd){ .fd = sharq_queue_fd(c.q), .events = POLLIN };
+	for (size_t i = 0; i < DEPTH; i++)
+		sharq_prep_copy(sqe_get(c.q), dst + i * LEN, src, LEN);
+	submit_all(c.q, DEPTH);
+	while (sharq_queue_outstanding(c.q)) {
+		const struct sharq_cqe *cqe;
+
+		EXPECT_EQ(poll(&p, 1, WAIT_MS), 1, "poll");
+		while (!sharq_peek_cqe(c.q, &cqe)) {
+			expect_status(cqe, SHARQ_OK, "COPY");
+			sharq_cqe_seen(c.q, cqe);
+		}
+	}
+	for (size_t i = 0; i < DEPTH; i++)
+		EXPECT(!memcmp(dst + i * LEN, src, LEN), "copy %zu", i);
+	free(src);
+	free(dst);
+	session_close(&c);
+}
+
 static double now(void)
 {
 	struct timespec t;
@@ -349,6 +383,7 @@ const struct test ring_tests[] = {
 	{ "ring_unseen_holds_entry", unseen_holds_entry, 30, false },
 	{ "ring_many_wraps", many_wraps, 90, false },
 	{ "ring_back_pressure", back_pressure, 120, false },
+	{ "ring_back_pressure_polled", back_pressure_polled, 120, false },
 	{ "wait_nothing_in_flight", nothing_in_flight, 30, false },
 	{ "wait_timeout", timeouts, 60, true },
 	{ "wait_poll", with_poll, 60, false },

@@ -1,0 +1,115 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# libsharq on the module's queues: what a pause and a kill do to a program that
+# waits or polls, and the example. Runs as a user, beside sharqd.
+set -u
+passed=0 failed=0
+dir=$(mktemp -d /disk/sharq-test/library-XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+
+check()
+{
+	what=$1
+	shift
+	if "$@"; then
+		echo "ok   $what"
+		passed=$((passed + 1))
+	else
+		echo "FAIL $what"
+		failed=$((failed + 1))
+	fi
+}
+
+# The only queue there is.
+queue_id()
+{
+	sharqctl queues | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1; exit }'
+}
+
+wait_for_queue()
+{
+	tries=0
+	until id=$(queue_id) && [ -n "$id" ]; do
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || return 1
+		usleep 100000
+	done
+}
+
+# Clock ticks that a process has used.
+ticks()
+{
+	sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
+}
+
+commands()
+{
+	sharqctl --json show queue "$id" | sed -n 's/.*"commands": *\([0-9]*\).*/\1/p' |
+		head -n 1
+}
+
+# While it is paused nothing moves, and who sleeps costs nothing.
+paused()
+{
+	sharqctl pause "$id" && sharqctl drain "$id" || return 1
+	before=$(commands) begin=$(ticks "$1")
+	usleep 2000000
+	[ "$(commands)" = "$before" ] || return 1
+	end=$(ticks "$1")
+	echo "2 s of a pause cost $((end - begin)) ticks"
+	[ "$2" = polling ] || [ $((end - begin)) -lt 20 ]
+}
+
+goes_on()
+{
+	sharqctl resume "$id" || return 1
+	tries=0
+	until [ "$(commands)" -gt "$before" ]; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || return 1
+		usleep 100000
+	done
+}
+
+# $1: how it waits; others: how it kicks
+one_program()
+{
+	how=$1
+	option=
+	[ "$how" != polling ] || option=--poll
+	# shellcheck disable=SC2086 # no word or one
+	sharqctl bench copy --path shadow --size 64K --depth 8 --seconds 60 \
+		$option >"$dir/bench" 2>&1 &
+	bench=$!
+	check "$how: a queue is there" wait_for_queue
+	check "$how: a pause stops it" paused $bench "$how"
+	check "$how: a resume lets it go on" goes_on
+	check "$how: a kill" sharqctl kill "$id"
+	wait $bench
+	check "$how: the killed queue's program ends" test $? -ne 0
+	check "$how: and says why: $(cat "$dir/bench")" \
+		grep -q "killed\|CANCELED" "$dir/bench"
+}
+
+one_program sleeping
+one_program polling
+export SHARQ_NO_URING=1
+one_program sleeping
+unset SHARQ_NO_URING
+
+# The example, of a file with a short last block and of an empty one.
+for size in 1234567 0; do
+	head -c $size /dev/urandom >"$dir/in"
+	crc_uring "$dir/in" "$dir/out" >"$dir/crcs"
+	check "crc_uring: $size bytes" test $? -eq 0
+	check "crc_uring: the copy is right" cmp "$dir/in" "$dir/out"
+	check "crc_uring: a CRC for each block" \
+		test "$(wc -l <"$dir/crcs")" -eq $(((size + 65535) / 65536))
+	while read -r at crc; do
+		tail -c +$((at + 1)) "$dir/in" | head -c 65536 >"$dir/block"
+		crc_file "$dir/block" | grep -q "^$crc .*OK$" || echo "$at"
+	done <"$dir/crcs" >"$dir/wrong"
+	check "crc_uring: each is right" test ! -s "$dir/wrong"
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
