@@ -132,8 +132,10 @@ void sharq_control_remove(struct sharq_queue *q)
 void sharq_control_end_device(struct sharq_device *dev)
 {
 	struct sharq_queue *q;
+	u64 id = 0;
 
-	for (u64 id = 0; (q = queue_next(id)); id = q->id + 1) {
+	while ((q = queue_next(id))) {
+		id = q->id + 1;
 		if (q->dev == dev)
 			sharq_queue_end(q, SHARQ_QUEUE_GONE);
 		sharq_queue_put(q);
