@@ -7,6 +7,7 @@
  * It holds no reference to its queue: the requests that it is given do. It ends
  * when the queue is freed.
  */
+#include <linux/cred.h>
 #include <linux/kthread.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -22,12 +23,14 @@
 
 /*
  * struct sharq_stager
+ * @cred:     the client's, when it first needed the thread
  * @watchdog: runs during a copy
  * @killed:   nothing is copied any more
  * @in, @out: requests to copy in and out
  */
 struct sharq_stager {
 	struct task_struct *task;
+	const struct cred *cred;
 	struct timer_list watchdog;
 	bool killed;
 	wait_queue_head_t wait;
@@ -105,13 +108,17 @@ static int copy_as_client(struct sharq_stager *s, struct sharq_request *r,
 			  bool write, u64 *fault)
 {
 	struct mm_struct *mm = r->queue->mm;
+	const struct cred *kernel;
 	int ret;
 
 	if (READ_ONCE(s->killed) || !mmget_not_zero(mm))
 		return -ESHUTDOWN;
 	kthread_use_mm(mm);
 	mod_timer(&s->watchdog, jiffies + COPY_LIMIT);
+	/* A fault allocates blocks: root's would get past quotas and reserves. */
+	kernel = override_creds(s->cred);
 	ret = copy_bufs(r, write, fault);
+	revert_creds(kernel);
 	timer_delete_sync(&s->watchdog);
 	kthread_unuse_mm(mm);
 	/* A signal that came late must not end the next copy. */
@@ -210,6 +217,7 @@ int sharq_stager_need(struct sharq_queue *q)
 	s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
 	if (!s)
 		return -ENOMEM;
+	s->cred = get_current_cred();
 	timer_setup(&s->watchdog, watchdog_expired, 0);
 	init_waitqueue_head(&s->wait);
 	spin_lock_init(&s->lock);
@@ -218,6 +226,7 @@ int sharq_stager_need(struct sharq_queue *q)
 	s->task = kthread_run(stager_thread, s, "sharq-stage/%llu", q->id);
 	if (IS_ERR(s->task)) {
 		ret = PTR_ERR(s->task);
+		put_cred(s->cred);
 		kfree(s);
 		return ret;
 	}
@@ -269,6 +278,7 @@ void sharq_stager_free(struct sharq_queue *q)
 	if (!q->stager)
 		return;
 	kthread_stop(q->stager->task);
+	put_cred(q->stager->cred);
 	kfree(q->stager);
 	q->stager = NULL;
 }
