@@ -26,10 +26,13 @@ static void store(uint32_t *p, uint32_t v)
 
 static uint32_t first_device(void)
 {
-	struct sharq_ctl_device d = { .size = sizeof(d) };
-	int r = broker_ctl(SHARQ_CTL_DEVICE, &d);
+	static struct sharq_ctl_device d = { .size = sizeof(d) };
+	int r;
 
-	ck_assert_msg(!r, "no device: %s", strerror(-r));
+	if (!d.id) {
+		r = broker_ctl(SHARQ_CTL_DEVICE, &d);
+		ck_assert_msg(!r, "no device: %s", strerror(-r));
+	}
 	return d.id;
 }
 
@@ -286,6 +289,16 @@ struct sharq_ctl_queue queue_seen(uint64_t id)
 	ck_assert_msg(!r, "QUEUE: %s", strerror(-r));
 	ck_assert_uint_eq(seen.id, id);
 	return seen;
+}
+
+bool queue_event(struct sharq_ctl_event *e)
+{
+	int r;
+
+	*e = (struct sharq_ctl_event){ .size = sizeof(*e) };
+	r = broker_ctl(SHARQ_CTL_EVENT, e);
+	ck_assert_msg(!r || r == -EAGAIN, "EVENT: %s", strerror(-r));
+	return !r;
 }
 
 void queue_control(uint64_t id, enum sharq_ctl_action action)

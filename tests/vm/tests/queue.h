@@ -78,6 +78,8 @@ unsigned int queues_alive(void);
 void queues_left(unsigned int n);
 struct sharq_ctl_stats queue_stats(uint64_t id);
 struct sharq_ctl_queue queue_seen(uint64_t id);
+/* The controller's next event; false: there is none. */
+bool queue_event(struct sharq_ctl_event *e);
 void queue_control(uint64_t id, enum sharq_ctl_action action);
 
 /*

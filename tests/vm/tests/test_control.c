@@ -196,16 +196,6 @@ START_TEST(p14_kill_completes_each_command_once)
 }
 END_TEST
 
-static bool next_event(struct sharq_ctl_event *e)
-{
-	int r;
-
-	*e = (struct sharq_ctl_event){ .size = sizeof(*e) };
-	r = broker_ctl(SHARQ_CTL_EVENT, e);
-	ck_assert(!r || r == -EAGAIN);
-	return !r;
-}
-
 START_TEST(controller_hears_of_a_queue_s_end)
 {
 	struct sharq_ctl_create request = queue_request(8);
@@ -214,17 +204,17 @@ START_TEST(controller_hears_of_a_queue_s_end)
 	bool bound = false, ended = false;
 	struct queue q;
 
-	while (next_event(&e))
+	while (queue_event(&e))
 		;
 	request.cookie[2] = 77;
 	q = queue_make(&request);
-	ck_assert(next_event(&e));
+	ck_assert(queue_event(&e));
 	bound = e.id == q.id && e.state == SHARQ_QUEUE_RUNNING && !e.ended;
 	ck_assert(bound);
 	ck_assert_uint_eq(queue_run(&q, &nop).status, SHARQ_OK);
 	queue_free(&q);
 	queues_left(0);
-	while (next_event(&e))
+	while (queue_event(&e))
 		if (e.id == q.id && e.ended) {
 			ck_assert_msg(!ended, "it ended twice");
 			ended = true;

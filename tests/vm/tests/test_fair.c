@@ -76,17 +76,29 @@ static void load_free(struct load *l)
 		munmap(l->dst, l->size);
 }
 
-/* What each was served by now. Return: whether all still have work. */
+/* Add what @l was served by now. Return: whether it still has work. */
+static bool add_served(const struct load *l, uint64_t *sum)
+{
+	struct sharq_ctl_stats s = queue_stats(l->q.id);
+
+	*sum += s.served;
+	return s.in_flight > 0;
+}
+
+/*
+ * What each was served by now, twice: who is asked first gets asked last, too,
+ * as they can't be asked all at once. Return: whether all still have work.
+ */
 static bool look(const struct load *loads, unsigned int n, uint64_t *served)
 {
-	for (unsigned int i = 0; i < n; i++) {
-		struct sharq_ctl_stats s = queue_stats(loads[i].q.id);
+	bool busy = true;
 
-		if (!s.in_flight)
-			return false;
-		served[i] = s.served;
-	}
-	return true;
+	memset(served, 0, n * sizeof(*served));
+	for (unsigned int i = 0; i < n; i++)
+		busy &= add_served(&loads[i], &served[i]);
+	for (unsigned int i = n; i--;)
+		busy &= add_served(&loads[i], &served[i]);
+	return busy;
 }
 
 /*
@@ -96,7 +108,7 @@ static bool look(const struct load *loads, unsigned int n, uint64_t *served)
 static void compete(struct load *loads, unsigned int n)
 {
 	struct gate g = gate_new();
-	uint64_t now[MAX_QUEUES];
+	uint64_t begin[MAX_QUEUES], now[MAX_QUEUES];
 	unsigned int looks = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -104,9 +116,13 @@ static void compete(struct load *loads, unsigned int n)
 		fill(&loads[i], SHARQ_DESC_FENCE);
 	}
 	gate_open(&g, &loads[0].q);
+	/* The gates of all queues have been passed. */
+	for (unsigned int i = 0; i < n; i++)
+		gate_take(&loads[i].q);
+	ck_assert(look(loads, n, begin));
 	while (look(loads, n, now)) {
 		for (unsigned int i = 0; i < n; i++)
-			loads[i].served = now[i];
+			loads[i].served = now[i] - begin[i];
 		looks++;
 	}
 	ck_assert_msg(looks > 3, "it was over after %u looks", looks);
@@ -130,15 +146,13 @@ START_TEST(p13_one_greedy_queue_gets_no_more_than_15_modest_ones)
 	struct load loads[MAX_QUEUES];
 	double index;
 
-	/* 256 commands of 1 MiB against 64 of 128 KiB. */
+	/* 256 commands of 1 MiB against 64 of 512 KiB. */
 	loads[0] = load_new(256, MIB, 0);
 	for (unsigned int i = 1; i < MAX_QUEUES; i++)
-		loads[i] = load_new(64, 128 * KIB, 0);
+		loads[i] = load_new(64, 512 * KIB, 0);
 	compete(loads, MAX_QUEUES);
 	index = jain(loads, MAX_QUEUES);
-	printf("Jain's index %.4f, greedy %llu, modest %llu MiB\n", index,
-	       (unsigned long long)loads[0].served / MIB,
-	       (unsigned long long)loads[1].served / MIB);
+	printf("Jain's index %.4f\n", index);
 	ck_assert_msg(index >= 0.95, "Jain's index is %.4f", index);
 	for (unsigned int i = 0; i < MAX_QUEUES; i++)
 		load_free(&loads[i]);
@@ -152,7 +166,7 @@ START_TEST(p13_weights_are_respected_within_10_percent)
 	double unit = 0;
 
 	for (unsigned int i = 0; i < 4; i++)
-		loads[i] = load_new(256, 256 * KIB, weights[i]);
+		loads[i] = load_new(256, 512 * KIB, weights[i]);
 	compete(loads, 4);
 	for (unsigned int i = 0; i < 4; i++)
 		unit += (double)loads[i].served;
@@ -161,6 +175,10 @@ START_TEST(p13_weights_are_respected_within_10_percent)
 		double share = (double)loads[i].served / (unit * weights[i]);
 
 		printf("weight %u: %.3f of its share\n", weights[i], share);
+	}
+	for (unsigned int i = 0; i < 4; i++) {
+		double share = (double)loads[i].served / (unit * weights[i]);
+
 		ck_assert_msg(share > 0.9 && share < 1.1,
 			      "weight %u got %.3f of its share", weights[i],
 			      share);
@@ -189,7 +207,7 @@ static void trace(const char *file, const char *text)
 	ck_assert_msg(!r, "%s: %s", file, strerror(-r));
 }
 
-/* Of checks and completions, only the small commands'. */
+/* Of acceptances and completions, only the small commands'. */
 static void trace_setup(void)
 {
 	char filter[64];
@@ -197,10 +215,12 @@ static void trace_setup(void)
 	snprintf(filter, sizeof(filter), "user_data >= %u", TAG);
 	trace(TRACING "tracing_on", "0");
 	trace(TRACING "current_tracer", "nop");
+	/* What happens on two processors is in one order. */
+	trace(TRACING "trace_clock", "counter");
 	trace(TRACING "buffer_size_kb", "4096");
-	trace(EVENTS "sharq_check/filter", filter);
+	trace(EVENTS "sharq_accept/filter", filter);
 	trace(EVENTS "sharq_complete/filter", filter);
-	trace(EVENTS "sharq_check/enable", "1");
+	trace(EVENTS "sharq_accept/enable", "1");
 	trace(EVENTS "sharq_push/enable", "1");
 	trace(EVENTS "sharq_complete/enable", "1");
 }
@@ -208,21 +228,33 @@ static void trace_setup(void)
 static void trace_end(void)
 {
 	trace(EVENTS "enable", "0");
-	trace(EVENTS "sharq_check/filter", "0");
+	trace(TRACING "trace_clock", "global");
+	trace(EVENTS "sharq_accept/filter", "0");
 	trace(EVENTS "sharq_complete/filter", "0");
 }
 
 /*
- * What others were pushed while the small command @tag was there.
+ * What others were pushed while the small command was there.
  * @open:   accepted, not completed
- * @pushed: of each other queue, bytes
+ * @pushed: of each other queue, bytes; with what the device, which is always
+ *          busy, was at when the small one came
+ * @last, @budget: the push before this line: whose, how much
  */
 struct window {
 	bool open;
 	unsigned int closed;
 	uint64_t pushed[MAX_QUEUES];
 	uint64_t most;
+	int last;
+	unsigned int budget;
 };
+
+static void window_push(struct window *w, int i, unsigned int budget)
+{
+	w->pushed[i] += budget;
+	if (w->pushed[i] > w->most)
+		w->most = w->pushed[i];
+}
 
 static int index_of(const struct load *loads, unsigned int n, uint64_t id)
 {
@@ -236,17 +268,17 @@ static void window_line(struct window *w, const char *line,
 			const struct load *loads, unsigned int n, uint64_t own)
 {
 	unsigned long long queue, tag;
-	unsigned int budget;
 	const char *p;
-	int i;
 
-	p = strstr(line, "sharq_check: ");
+	p = strstr(line, "sharq_accept: ");
 	if (p &&
-	    sscanf(p, "sharq_check: queue=%llu user_data=%llx", &queue, &tag) ==
-		    2 &&
+	    sscanf(p, "sharq_accept: queue=%llu user_data=%llx", &queue,
+		   &tag) == 2 &&
 	    queue == own) {
 		w->open = true;
 		memset(w->pushed, 0, sizeof(w->pushed));
+		if (w->last >= 0)
+			window_push(w, w->last, w->budget);
 		return;
 	}
 	p = strstr(line, "sharq_complete: ");
@@ -258,19 +290,16 @@ static void window_line(struct window *w, const char *line,
 		return;
 	}
 	p = strstr(line, "sharq_push: ");
-	if (!p || !w->open)
+	if (!p)
 		return;
 	ck_assert_int_eq(sscanf(p,
 				"sharq_push: queue=%llu user_data=%llx "
 				"device=%*u served=%*u budget=%u",
-				&queue, &tag, &budget),
+				&queue, &tag, &w->budget),
 			 3);
-	i = index_of(loads, n, queue);
-	if (i < 0)
-		return;
-	w->pushed[i] += budget;
-	if (w->pushed[i] > w->most)
-		w->most = w->pushed[i];
+	w->last = index_of(loads, n, queue);
+	if (w->open && w->last >= 0)
+		window_push(w, w->last, w->budget);
 }
 
 static void window_read(struct window *w, const struct load *loads,
@@ -283,6 +312,7 @@ static void window_read(struct window *w, const struct load *loads,
 	ck_assert(fd >= 0);
 	file = fdopen(fd, "r");
 	ck_assert(file);
+	w->last = -1;
 	while (fgets(line, sizeof(line), file))
 		window_line(w, line, loads, n, own);
 	fclose(file);
@@ -296,12 +326,13 @@ static void window_read(struct window *w, const struct load *loads,
 static void small_beside(struct load *loads, unsigned int n, uint64_t slice)
 {
 	struct load small = copies_new(4, 256);
-	struct window w = { .closed = 0 };
+	struct window w = { .last = -1 };
 	uint64_t now[MAX_QUEUES];
 	struct sharq_desc d = load_desc(&small);
 
 	trace_setup();
-	for (unsigned int i = 0; i < SMALL_ONES; i++) {
+	for (unsigned int i = 0; w.closed < SMALL_ONES; i++) {
+		ck_assert_uint_lt(i, 10 * SMALL_ONES);
 		trace(TRACING "trace", "");
 		for (unsigned int k = 0; k < n; k++)
 			refill(&loads[k]);
@@ -309,16 +340,18 @@ static void small_beside(struct load *loads, unsigned int n, uint64_t slice)
 		trace(TRACING "tracing_on", "1");
 		ck_assert_uint_eq(queue_run(&small.q, &d).status, SHARQ_OK);
 		trace(TRACING "tracing_on", "0");
-		ck_assert_msg(look(loads, n, now), "a queue ran dry");
+		/* With one that ran dry it proves nothing. */
+		if (!look(loads, n, now))
+			continue;
 		window_read(&w, loads, n, small.q.id);
-		ck_assert_uint_eq(w.closed, i + 1);
+		ck_assert(!w.open);
 	}
 	trace_end();
 	printf("at most %llu of %llu bytes of another came before\n",
 	       (unsigned long long)w.most, (unsigned long long)slice);
 	ck_assert_msg(w.most <= slice, "%llu bytes of one queue came before",
 		      (unsigned long long)w.most);
-	/* It wasn't idle beside it, or that would prove nothing. */
+	/* Nothing beside it would prove nothing. */
 	ck_assert_uint_gt(w.most, 0);
 	load_free(&small);
 }
