@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The module's speed, run by tests/vm/bench. All sides are run in turn, several
+ * rounds of it; a round's ratio compares neighbours in time, and the median of
+ * the ratios is what counts. Lines of the table begin with "| "; one that misses
+ * its target ends with NO. Check's assertions write to a file each: none are in
+ * what is measured.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "guest.h"
+#include "queue.h"
+
+#define DEPTH 64
+#define KICK 32U   /* descriptors of a kick */
+#define COPIES 8U  /* in flight */
+#define LENGTH MIB /* of a COPY; membench's, too */
+#define SIDE_S 0.2 /* how long one side of one round takes */
+#define ROUNDS_MAX 99
+
+/*
+ * struct bench
+ * @copy_s, @kick_s: of COPYs one by one: all, and what their kicks took
+ */
+struct bench {
+	struct queue q;
+	struct io_uring ring;
+	int null;
+	int memcpy;
+	void *src;
+	void *dst;
+	double copy_s;
+	double kick_s;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void expect(bool good, const char *what)
+{
+	if (!good)
+		ck_abort_msg("%s", what);
+}
+
+static void put(struct queue *q, const struct sharq_desc *desc, unsigned int n)
+{
+	while (n--)
+		queue_put(q, desc);
+	queue_publish(q);
+}
+
+/* They have completed. */
+static void take(struct queue *q, unsigned int n)
+{
+	while (n--)
+		expect(queue_take(q).status == SHARQ_OK, "a command failed");
+}
+
+static struct io_uring_sqe *get_sqe(struct bench *b, unsigned int op, int fd)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&b->ring);
+
+	expect(sqe, "no SQE");
+	io_uring_prep_rw(op, sqe, fd, NULL, 0, 0);
+	return sqe;
+}
+
+static void submit(struct bench *b, int result)
+{
+	struct io_uring_cqe *cqe;
+
+	expect(io_uring_submit(&b->ring) == 1, "io_uring_enter()");
+	expect(!io_uring_peek_cqe(&b->ring, &cqe) && cqe->res == result,
+	       "an SQE's result");
+	io_uring_cqe_seen(&b->ring, cqe);
+}
+
+static void kick_ring(struct bench *b, unsigned int count, unsigned int there)
+{
+	struct sharq_uring_kick kick = { .count = count };
+	struct io_uring_sqe *sqe = get_sqe(b, IORING_OP_URING_CMD, b->q.fd);
+
+	sqe->cmd_op = SHARQ_URING_KICK;
+	memcpy(sqe->cmd, &kick, sizeof(kick));
+	submit(b, (int)there);
+}
+
+/* ---- the sides: each does its work once ---- */
+
+static void nops_by_ioctl(struct bench *b)
+{
+	const struct sharq_desc nop = desc_nop();
+
+	put(&b->q, &nop, KICK);
+	expect(queue_ioctl_kick(b->q.fd, KICK) == KICK, "a kick");
+	take(&b->q, KICK);
+}
+
+static void nops_by_ring(struct bench *b)
+{
+	const struct sharq_desc nop = desc_nop();
+
+	put(&b->q, &nop, KICK);
+	kick_ring(b, KICK, KICK);
+	take(&b->q, KICK);
+}
+
+static void nops_one_by_one(struct bench *b)
+{
+	const struct sharq_desc nop = desc_nop();
+
+	for (unsigned int i = 0; i < KICK; i++) {
+		put(&b->q, &nop, 1);
+		expect(queue_ioctl_kick(b->q.fd, 1) == 1, "a kick");
+		take(&b->q, 1);
+	}
+}
+
+static void writes(struct bench *b)
+{
+	const struct sharq_desc nop = desc_nop();
+
+	for (unsigned int i = 0; i < KICK; i++)
+		expect(write(b->null, &nop, sizeof(nop)) == sizeof(nop),
+		       "write()");
+}
+
+static void empty_kick(struct bench *b)
+{
+	kick_ring(b, KICK, 0);
+}
+
+static void null_command(struct bench *b)
+{
+	get_sqe(b, IORING_OP_URING_CMD, b->null);
+	submit(b, 0);
+}
+
+static void ring_nop(struct bench *b)
+{
+	get_sqe(b, IORING_OP_NOP, -1);
+	submit(b, 0);
+}
+
+/* Wait for at least one completion, take what there is. */
+static unsigned int finished(struct queue *q)
+{
+	struct pollfd p = { .fd = q->fd, .events = POLLIN };
+	unsigned int n;
+
+	while (!(n = queue_completed(q)))
+		expect(poll(&p, 1, PATIENCE_MS) == 1, "no completion");
+	take(q, n);
+	return n;
+}
+
+static void start_copies(struct bench *b, unsigned int n)
+{
+	const struct sharq_desc copy = desc_copy(b->dst, b->src, LENGTH);
+
+	put(&b->q, &copy, n);
+	expect(queue_ioctl_kick(b->q.fd, n) == (int)n, "a kick");
+}
+
+/* As many again are started as have completed, until enough were. */
+static void copies(struct bench *b)
+{
+	unsigned int started = COPIES, taken = 0;
+
+	start_copies(b, COPIES);
+	while (taken < 4 * COPIES) {
+		unsigned int n = finished(&b->q), more;
+
+		taken += n;
+		more = n < 4 * COPIES - started ? n : 4 * COPIES - started;
+		if (more)
+			start_copies(b, more);
+		started += more;
+	}
+}
+
+static void copies_one_by_one(struct bench *b)
+{
+	for (unsigned int i = 0; i < COPIES; i++) {
+		double begin = now(), kicked;
+
+		start_copies(b, 1);
+		kicked = now();
+		finished(&b->q);
+		b->kick_s += kicked - begin;
+		b->copy_s += now() - begin;
+	}
+}
+
+static void kernel_memcpy(struct bench *b)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%u", COPIES);
+
+	expect(write(b->memcpy, text, (size_t)n) == n, "membench");
+}
+
+enum side_name {
+	NOPS_IOCTL,
+	NOPS_RING,
+	NOPS_ONE_BY_ONE,
+	WRITES,
+	EMPTY_KICK,
+	NULL_COMMAND,
+	RING_NOP,
+	COPIES_MANY,
+	COPIES_ONE_BY_ONE,
+	MEMCPY,
+	SIDES
+};
+
+/* @ops: how many operations one call of @run is */
+static const struct side {
+	void (*run)(struct bench *b);
+	unsigned int ops;
+} sides[SIDES] = {
+	[NOPS_IOCTL] = { nops_by_ioctl, KICK },
+	[NOPS_RING] = { nops_by_ring, KICK },
+	[NOPS_ONE_BY_ONE] = { nops_one_by_one, KICK },
+	[WRITES] = { writes, KICK },
+	[EMPTY_KICK] = { empty_kick, 1 },
+	[NULL_COMMAND] = { null_command, 1 },
+	[RING_NOP] = { ring_nop, 1 },
+	[COPIES_MANY] = { copies, 4 * COPIES },
+	[COPIES_ONE_BY_ONE] = { copies_one_by_one, COPIES },
+	[MEMCPY] = { kernel_memcpy, COPIES },
+};
+
+/* Operations per second. The clock may be dear here: it is asked seldom. */
+static double measure(struct bench *b, const struct side *side)
+{
+	unsigned int often = side->run == copies ? 1 : 16;
+	double begin = now(), end;
+	unsigned long n = 0;
+
+	do {
+		for (unsigned int i = 0; i < often; i++)
+			side->run(b);
+		n += often;
+		end = now();
+	} while (end - begin < SIDE_S);
+	return (double)(n * side->ops) / (end - begin);
+}
+
+/* ---- the table ---- */
+
+/*
+ * struct comparison
+ * @unit, @scale: rates are shown as rate / scale; scale 0: as ns per operation
+ * @target:       the module's rate over the bare one must reach this; 0: context
+ */
+static const struct comparison {
+	const char *name;
+	enum side_name bare;
+	enum side_name sharq;
+	const char *unit;
+	double scale;
+	double target;
+} comparisons[] = {
+	{ "NOP, 32 per ioctl / ioctl each", NOPS_ONE_BY_ONE, NOPS_IOCTL,
+	  "kop/s", 1e3, 5 },
+	{ "NOP, 32 per ioctl / write(2) each", WRITES, NOPS_IOCTL, "kop/s", 1e3,
+	  5 },
+	{ "NOP, 32 per io_uring / ioctl each", NOPS_ONE_BY_ONE, NOPS_RING,
+	  "kop/s", 1e3, 5 },
+	{ "NOP, 32 per io_uring / write(2) each", WRITES, NOPS_RING, "kop/s",
+	  1e3, 5 },
+	{ "empty kick / URING_CMD to /dev/null", NULL_COMMAND, EMPTY_KICK, "ns",
+	  0, 0.5 },
+	{ "(empty kick / io_uring's own NOP)", RING_NOP, EMPTY_KICK, "ns", 0,
+	  0 },
+	{ "COPY 1 MiB, 8 in flight / memcpy", MEMCPY, COPIES_MANY, "MiB/s", 1,
+	  0.8 },
+	{ "(COPY 1 MiB, one by one / memcpy)", MEMCPY, COPIES_ONE_BY_ONE,
+	  "MiB/s", 1, 0 },
+};
+#define COMPARISONS (sizeof(comparisons) / sizeof(*comparisons))
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sorts. */
+static double median(double *v, unsigned int n)
+{
+	qsort(v, n, sizeof(*v), by_value);
+	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+/* A time's ratio is one of times. */
+static double shown(const struct comparison *c, double rate)
+{
+	return c->scale > 0 ? rate / c->scale : 1e9 / rate;
+}
+
+static double shown_ratio(const struct comparison *c, double ratio)
+{
+	return c->scale > 0 ? ratio : 1 / ratio;
+}
+
+static void print_comparison(const struct comparison *c,
+			     double rate[SIDES][ROUNDS_MAX],
+			     unsigned int rounds)
+{
+	double bare[ROUNDS_MAX], mine[ROUNDS_MAX], ratio[ROUNDS_MAX], middle;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		bare[i] = rate[c->bare][i];
+		mine[i] = rate[c->sharq][i];
+		ratio[i] = mine[i] / bare[i];
+	}
+	middle = median(ratio, rounds);
+	printf("| %-37s %-5s %8.1f %8.1f %6.2f", c->name, c->unit,
+	       shown(c, median(bare, rounds)), shown(c, median(mine, rounds)),
+	       shown_ratio(c, middle));
+	if (c->target > 0)
+		printf(" %s %.1f %s",
+		       c->scale > 0 ? ">=" : "<=", shown_ratio(c, c->target),
+		       middle >= c->target ? "ok" : "NO");
+	printf("\n");
+}
+
+static void open_all(struct bench *b)
+{
+	b->q = queue_new(DEPTH);
+	b->null = open("/dev/null", O_RDWR);
+	b->memcpy = broker_open("/sys/kernel/debug/membench", O_WRONLY);
+	b->src = memory(LENGTH);
+	b->dst = memory(LENGTH);
+	memset(b->src, 1, LENGTH);
+	ck_assert_int_ge(b->null, 0);
+	ck_assert_int_ge(b->memcpy, 0);
+	ck_assert_int_eq(io_uring_queue_init(8, &b->ring, 0), 0);
+}
+
+static void close_all(struct bench *b)
+{
+	io_uring_queue_exit(&b->ring);
+	ck_assert(!munmap(b->dst, LENGTH));
+	ck_assert(!munmap(b->src, LENGTH));
+	close(b->memcpy);
+	close(b->null);
+	queue_free(&b->q);
+}
+
+START_TEST(speed)
+{
+	static double rate[SIDES][ROUNDS_MAX];
+	unsigned int rounds = guest_parameter("rounds", 7);
+	struct bench b = {};
+
+	ck_assert(rounds >= 5 && rounds <= ROUNDS_MAX);
+	open_all(&b);
+	/* Round 0 warms up: pages, caches, the translator's code. */
+	for (unsigned int round = 0; round <= rounds; round++)
+		for (unsigned int s = 0; s < SIDES; s++)
+			rate[s][round ? round - 1 : 0] = measure(&b, &sides[s]);
+	printf("| %-37s %-5s %8s %8s %6s target\n", "", "", "bare", "sharq",
+	       "ratio");
+	for (unsigned int i = 0; i < COMPARISONS; i++)
+		print_comparison(&comparisons[i], rate, rounds);
+	printf("| of a COPY of 1 MiB alone, its kick (checks, pinning): "
+	       "%.0f %%\n",
+	       100 * b.kick_s / b.copy_s);
+	close_all(&b);
+}
+END_TEST
+
+/* ---- system calls, counted by a tracer ---- */
+
+#define TRACED_KICKS 100U
+
+/* What is between two calls of getppid() is counted. */
+static void traced(void (*kick)(struct bench *b))
+{
+	struct bench b = {};
+
+	open_all(&b);
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		_exit(1);
+	raise(SIGSTOP);
+	syscall(SYS_getppid);
+	for (unsigned int i = 0; i < TRACED_KICKS; i++)
+		kick(&b);
+	syscall(SYS_getppid);
+	_exit(0);
+}
+
+/* The next stop of a tracee, at a system call's begin or end; or it ended. */
+static bool next_stop(pid_t pid, int *status)
+{
+	ck_assert(!ptrace(PTRACE_SYSCALL, pid, NULL, NULL));
+	ck_assert(waitpid(pid, status, 0) == pid);
+	return WIFSTOPPED(*status);
+}
+
+static void count_calls(const char *how, void (*kick)(struct bench *b))
+{
+	unsigned int calls = 0, marks = 0;
+	pid_t pid = spawn();
+	int status;
+
+	if (!pid)
+		traced(kick);
+	ck_assert(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	ck_assert(!ptrace(PTRACE_SETOPTIONS, pid, NULL,
+			  PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
+	while (next_stop(pid, &status)) {
+		struct __ptrace_syscall_info info;
+
+		ck_assert(WSTOPSIG(status) == (SIGTRAP | 0x80));
+		ck_assert(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info),
+				 &info) > 0);
+		if (info.op != PTRACE_SYSCALL_INFO_ENTRY)
+			continue;
+		if (info.entry.nr == SYS_getppid)
+			marks++;
+		else if (marks == 1)
+			calls++;
+	}
+	ck_assert_int_eq(status, 0);
+	ck_assert_uint_eq(marks, 2);
+	printf("| system calls per kick of 32, by %s: %.2f, target 1 %s\n", how,
+	       (double)calls / TRACED_KICKS,
+	       calls == TRACED_KICKS ? "ok" : "NO");
+}
+
+START_TEST(system_calls)
+{
+	count_calls("ioctl", nops_by_ioctl);
+	count_calls("io_uring", nops_by_ring);
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("bench");
+
+	GUEST_ADD(s, speed, 600);
+	GUEST_ADD(s, system_calls, 120);
+	return s;
+}
