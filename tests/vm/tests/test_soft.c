@@ -4,6 +4,7 @@
  * embedded engine runs, does the same command on a copy of the same memory.
  */
 #include <string.h>
+#include <sys/mman.h>
 #include <zlib.h>
 
 #include "exec.h"
@@ -407,6 +408,28 @@ START_TEST(refuses_bad_streams)
 }
 END_TEST
 
+/* A request that isn't finished goes behind the others of its queue. */
+START_TEST(small_command_overtakes_a_big_one)
+{
+	struct queue q = queue_new(4);
+	uint8_t *src = memory(16 * MIB), *dst = memory(16 * MIB);
+	struct sharq_desc d = desc_copy(dst, src, 16 * MIB);
+
+	d.user_data = 1;
+	queue_put(&q, &d);
+	d = desc_crc(src, PAGE);
+	d.user_data = 2;
+	queue_put(&q, &d);
+	queue_kick(&q);
+	queue_wait(&q, 2);
+	ck_assert_uint_eq(queue_take(&q).user_data, 2);
+	ck_assert_uint_eq(queue_take(&q).user_data, 1);
+	queue_free(&q);
+	munmap(src, 16 * MIB);
+	munmap(dst, 16 * MIB);
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("soft");
@@ -416,5 +439,6 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, compresses_in_pieces, 120);
 	GUEST_ADD(s, decompresses, 120);
 	GUEST_ADD(s, refuses_bad_streams, 120);
+	GUEST_ADD(s, small_command_overtakes_a_big_one, 60);
 	return s;
 }
