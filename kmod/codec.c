@@ -55,6 +55,9 @@ struct codec {
 	u8 workspace[] __aligned(8);
 };
 
+/* What zlib gets at once: at its slowest still some ten milliseconds. */
+#define RUN_BYTES 4096
+
 /* Beside enum sharq_status: not done yet. */
 #define GO_ON (-1)
 
@@ -69,6 +72,16 @@ u32 soft_codec_size(const struct sharq_desc *desc)
 	default:
 		return 0;
 	}
+}
+
+/* Roughly, of ordinary data on ordinary machines. */
+u32 soft_codec_cost(const struct sharq_desc *desc)
+{
+	if (desc->op == SHARQ_OP_DECOMPRESS)
+		return 4;
+	if (desc->op != SHARQ_OP_COMPRESS)
+		return 1;
+	return desc->level <= 3 ? 8 : desc->level <= 6 ? 16 : 32;
 }
 
 static bool is_gzip(const struct sharq_request *r)
@@ -160,7 +173,7 @@ static int deflate_run(struct sharq_request *r, u32 limit)
 	struct codec *c = r->priv;
 	z_stream *z = &c->z;
 	u32 n, room, made;
-	const u8 *in = next_in(r, limit, &n);
+	const u8 *in = next_in(r, min(limit, RUN_BYTES), &n);
 	u8 *out = next_out(r, U32_MAX, &room);
 	int ret;
 
@@ -296,6 +309,8 @@ static int inflate_run(struct sharq_request *r, u32 limit)
 
 	if (c->part != GZIP_BODY)
 		return wrapper_run(r, limit);
+	/* What it reads and what it writes count both. */
+	limit = min(DIV_ROUND_UP(limit, 2), RUN_BYTES);
 	z->next_in = next_in(r, limit, &n);
 	z->avail_in = n;
 	out = next_out(r, limit, &room);
@@ -327,10 +342,10 @@ static bool step(struct sharq_request *r, u32 *bytes,
 	u64 before = (u64)r->cqe.consumed + r->cqe.produced;
 	int status = r->begun ? GO_ON : begin(r);
 
-	*bytes = r->cqe.consumed + r->cqe.produced - before;
+	*bytes = (u64)r->cqe.consumed + r->cqe.produced - before;
 	while (status == GO_ON && *bytes < r->budget) {
 		status = run(r, r->budget - *bytes);
-		*bytes = r->cqe.consumed + r->cqe.produced - before;
+		*bytes = (u64)r->cqe.consumed + r->cqe.produced - before;
 		cond_resched();
 	}
 	if (status == GO_ON)

@@ -8,7 +8,7 @@
 #include "trace.h"
 
 /* Completions that are posted together. */
-#define POSTS 32
+#define POSTS 16
 
 /*
  * struct kick - one kick; kick_lock is held

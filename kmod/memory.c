@@ -14,7 +14,7 @@
 #include "trace.h"
 
 /* Pages are reached by their address in the linear mapping. */
-static_assert(!IS_ENABLED(CONFIG_HIGHMEM));
+static_assert(BITS_PER_LONG == 64 && !IS_ENABLED(CONFIG_HIGHMEM));
 
 /* So often a fault may succeed at one address and leave nothing to pin there. */
 #define FAULTS_MAX 8
@@ -52,13 +52,15 @@ u64 sharq_mem_size(const struct sharq_operand *op)
 /*
  * A filesystem that writes back wants to be told before a page of a shared
  * mapping is written: a pin would get round that, and for how long nobody knows.
+ * Nor is one pinned for reading, through whatever mapping: it would be in the way
+ * of truncation and direct I/O. Written private ones are the client's own.
  */
-static bool vma_needs_staging(const struct vm_area_struct *vma)
+static bool vma_needs_staging(const struct vm_area_struct *vma, bool write)
 {
 	const unsigned long shared = VM_SHARED | VM_MAYWRITE;
 	const struct vm_operations_struct *ops = vma->vm_ops;
 
-	if ((vma->vm_flags & shared) != shared)
+	if (write && (vma->vm_flags & shared) != shared)
 		return false;
 	if (ops && (ops->page_mkwrite || ops->pfn_mkwrite))
 		return true;
@@ -81,7 +83,7 @@ static int check_vmas(struct reach *r)
 			r->fault = addr;
 			return -EFAULT;
 		}
-		if (vma_needs_staging(vma))
+		if (vma_needs_staging(vma, r->buf->op.write))
 			ret = STAGE;
 		addr = vma->vm_end;
 	}
@@ -271,7 +273,7 @@ static int get_staging(struct sharq_buf *buf)
 /* What is held, against the queue's limit and for the client's own figures. */
 static void account(struct sharq_queue *q, const struct sharq_buf *buf, s64 nr)
 {
-	if (buf->kind == SHARQ_BUF_COPY)
+	if (buf->kind != SHARQ_BUF_PINNED && buf->kind != SHARQ_BUF_STAGED)
 		return;
 	atomic64_add(nr * (s64)PAGE_SIZE, &q->pinned);
 	if (buf->kind == SHARQ_BUF_PINNED)

@@ -18,6 +18,8 @@
  *          it has to do with a command such as @desc (checked). The core makes
  *          it in the client's context and counts it as the client's; it isn't
  *          cleared. May be NULL: none
+ * @cost:   how many bytes of copying take as long as one byte of @desc (checked), 1
+ *          to 64: what shares are counted in. May be NULL: 1
  * @push:   do about r->budget bytes of @r, going on where it stopped; on a request
  *          whose @begun is false, begin. Called with dev->lock held: may not
  *          sleep, and may not complete in the call. Answer with
@@ -31,6 +33,7 @@ struct sharq_device_ops {
 	int (*attach)(struct sharq_device *dev, struct sharq_queue *q);
 	void (*detach)(struct sharq_device *dev, struct sharq_queue *q);
 	u32 (*extra)(const struct sharq_desc *desc);
+	u32 (*cost)(const struct sharq_desc *desc);
 	void (*push)(struct sharq_device *dev, struct sharq_request *r);
 	int (*drain)(struct sharq_device *dev, unsigned long timeout);
 	void (*reset)(struct sharq_device *dev);

@@ -2,6 +2,7 @@
 #include <linux/cred.h>
 #include <linux/jiffies.h>
 #include <linux/log2.h>
+#include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -49,9 +50,13 @@ static void wake(struct sharq_queue *q)
 	sharq_control_changed(q);
 }
 
-/* Takes over a reference to the device. */
+/*
+ * Takes over a reference to the device. The module stays for as long as a queue
+ * does, which its requests may hold when its file is gone.
+ */
 static void join_device(struct sharq_queue *q, struct sharq_device *dev)
 {
+	__module_get(THIS_MODULE);
 	q->dev = dev;
 	spin_lock(&dev->lock);
 	dev->queues++;
@@ -64,6 +69,8 @@ static void leave_device(struct sharq_queue *q)
 	q->dev->queues--;
 	spin_unlock(&q->dev->lock);
 	sharq_device_put(q->dev);
+	/* Who unloads it waits for the work item that this may run in. */
+	module_put(THIS_MODULE);
 }
 
 static void queue_free(struct work_struct *work)

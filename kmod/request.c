@@ -32,6 +32,7 @@ struct sharq_request *sharq_request_new(struct sharq_queue *q,
 	INIT_LIST_HEAD(&r->node);
 	r->queue = sharq_queue_get(q);
 	r->desc = *desc;
+	r->cost = 1;
 	r->cqe.user_data = desc->user_data;
 	return r;
 }
@@ -46,8 +47,11 @@ u32 sharq_request_extra(const struct sharq_queue *q,
 
 int sharq_request_arm(struct sharq_request *r)
 {
+	const struct sharq_device_ops *ops = r->queue->dev->ops;
 	u32 extra = sharq_request_extra(r->queue, &r->desc);
 
+	if (ops->cost)
+		r->cost = ops->cost(&r->desc);
 	if (!extra)
 		return 0;
 	r->priv = kvmalloc(extra, GFP_KERNEL_ACCOUNT);

@@ -31,7 +31,7 @@ static void push(struct sharq_device *dev, struct sharq_queue *q,
 	list_del_init(&r->node);
 	if (list_empty(&q->ready))
 		list_del_init(&q->active);
-	q->deficit -= r->budget;
+	q->deficit -= r->budget * r->cost;
 	q->stats.served += min(r->budget, rest(r));
 	q->in_device++;
 	dev->busy++;
@@ -61,7 +61,7 @@ static void dispatch(struct sharq_device *dev)
 		struct sharq_request *r;
 
 		r = list_first_entry(&q->ready, struct sharq_request, node);
-		r->budget = sharq_drr_slice(q->deficit, rest(r));
+		r->budget = sharq_drr_slice(q->deficit / r->cost, rest(r));
 		if (r->budget) {
 			push(dev, q, r);
 		} else {
@@ -143,6 +143,8 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 			sharq_request_complete(r);
 		else
 			sharq_stager_in(r);
+		/* A chain may be long, and each end wake many. */
+		cond_resched();
 		spin_lock(&dev->lock);
 	}
 	q->releasing = false;
@@ -225,6 +227,7 @@ void sharq_sched_cancel(struct sharq_queue *q)
 	list_for_each_entry_safe(r, next, &ready, node) {
 		settle_dead(r);
 		sharq_request_complete(r);
+		cond_resched();
 	}
 }
 
@@ -244,12 +247,22 @@ bool sharq_sched_idle_order(const struct sharq_queue *q, u16 flags)
 	return idle;
 }
 
+/* What a slice did beyond its budget. dev->lock held. */
+static void charge(struct sharq_queue *q, const struct sharq_request *r,
+		   u32 bytes)
+{
+	q->deficit -= min_t(u64, q->deficit, (u64)bytes * r->cost);
+	q->stats.served += bytes;
+}
+
 void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 {
 	struct sharq_queue *q = r->queue;
 	struct sharq_device *dev = q->dev;
 
 	spin_lock(&dev->lock);
+	if (bytes > r->budget)
+		charge(q, r, bytes - r->budget);
 	r->served += bytes;
 	r->begun = true;
 	q->in_device--;

@@ -122,6 +122,7 @@ struct sharq_buf {
  * @budget:   how much the device is asked to do in the push that is unanswered
  * @priv:     the provider's: sharq_device_ops.extra bytes, or NULL
  * @extra:    how many
+ * @cost:     a byte of it counts as so many in the queue's share
  * @batch:    the kick that waits for it, or NULL
  * @accepted_ns, @device_ns: when it was accepted; when first pushed, or 0
  */
@@ -139,6 +140,7 @@ struct sharq_request {
 	u32 budget;
 	void *priv;
 	u32 extra;
+	u32 cost;
 	struct sharq_batch *batch;
 	u64 accepted_ns;
 	u64 device_ns;
@@ -378,7 +380,7 @@ u32 sharq_request_extra(const struct sharq_queue *q,
 			const struct sharq_desc *desc);
 /*
  * Before a request that the device is to execute is given to sharq_sched_add():
- * makes r->priv, counts it in q->pinned. 0 or -ENOMEM.
+ * makes r->priv, counts it in q->pinned, sets r->cost. 0 or -ENOMEM.
  */
 int sharq_request_arm(struct sharq_request *r);
 /* Not accepted after all; its operands were let go. Lets go of r->priv. */

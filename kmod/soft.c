@@ -133,6 +133,7 @@ static void soft_reset(struct sharq_device *dev)
 
 static const struct sharq_device_ops soft_ops = {
 	.extra = soft_codec_size,
+	.cost = soft_codec_cost,
 	.push = soft_push,
 	.drain = soft_drain,
 	.reset = soft_reset,

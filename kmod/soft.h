@@ -26,6 +26,8 @@ const struct sharq_buf *soft_operand(const struct sharq_request *r,
 
 /* sharq_device_ops.extra: the workspace. */
 u32 soft_codec_size(const struct sharq_desc *desc);
+/* sharq_device_ops.cost. */
+u32 soft_codec_cost(const struct sharq_desc *desc);
 bool soft_compress(struct sharq_request *r, u32 *bytes);
 bool soft_decompress(struct sharq_request *r, u32 *bytes);
 

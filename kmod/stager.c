@@ -18,13 +18,17 @@
 #include "sharq.h"
 #include "trace.h"
 
-/* No request's copying takes longer, in one direction. */
+/*
+ * No request's copying takes longer, in one direction, as far as a signal can
+ * end it. So often it is seen whether anybody but us still wants the copy.
+ */
 #define COPY_LIMIT (30 * HZ)
+#define COPY_LOOK HZ
 
 /*
  * struct sharq_stager
  * @cred:     the client's, when it first needed the thread
- * @watchdog: runs during a copy
+ * @watchdog: runs during a copy, which is @mm's and must end by @until (jiffies)
  * @killed:   nothing is copied any more
  * @in, @out: requests to copy in and out
  */
@@ -32,6 +36,8 @@ struct sharq_stager {
 	struct task_struct *task;
 	const struct cred *cred;
 	struct timer_list watchdog;
+	struct mm_struct *mm;
+	unsigned long until;
 	bool killed;
 	wait_queue_head_t wait;
 	spinlock_t lock; /* what follows */
@@ -45,9 +51,16 @@ static void interrupt_copy(struct sharq_stager *s)
 	send_sig(SIGKILL, s->task, 1);
 }
 
+/* A client that is dead but for our hold on its memory is let go at once. */
 static void watchdog_expired(struct timer_list *timer)
 {
-	interrupt_copy(container_of(timer, struct sharq_stager, watchdog));
+	struct sharq_stager *s =
+		container_of(timer, struct sharq_stager, watchdog);
+
+	if (time_before(jiffies, s->until) && atomic_read(&s->mm->mm_users) > 1)
+		mod_timer(timer, jiffies + COPY_LOOK);
+	else
+		interrupt_copy(s);
 }
 
 static bool copy_piece(const struct sharq_buf *buf, u32 at, u32 n)
@@ -114,7 +127,9 @@ static int copy_as_client(struct sharq_stager *s, struct sharq_request *r,
 	if (READ_ONCE(s->killed) || !mmget_not_zero(mm))
 		return -ESHUTDOWN;
 	kthread_use_mm(mm);
-	mod_timer(&s->watchdog, jiffies + COPY_LIMIT);
+	s->mm = mm;
+	s->until = jiffies + COPY_LIMIT;
+	mod_timer(&s->watchdog, jiffies + COPY_LOOK);
 	/* A fault allocates blocks: root's would get past quotas and reserves. */
 	kernel = override_creds(s->cred);
 	ret = copy_bufs(r, write, fault);
@@ -150,8 +165,11 @@ static void set_failed(struct sharq_request *r, int error, bool write,
 static void serve_in(struct sharq_stager *s, struct sharq_request *r)
 {
 	u64 fault = 0;
-	int ret = copy_as_client(s, r, false, &fault);
+	int ret = 0;
 
+	/* A killed queue's is canceled next, and takes no copying. */
+	if (!READ_ONCE(r->queue->canceled))
+		ret = copy_as_client(s, r, false, &fault);
 	if (ret) {
 		set_failed(r, ret, false, fault);
 		r->settled = true;
@@ -210,7 +228,6 @@ static int stager_thread(void *arg)
 int sharq_stager_need(struct sharq_queue *q)
 {
 	struct sharq_stager *s;
-	int ret;
 
 	if (q->stager)
 		return 0;
@@ -225,10 +242,9 @@ int sharq_stager_need(struct sharq_queue *q)
 	INIT_LIST_HEAD(&s->out);
 	s->task = kthread_run(stager_thread, s, "sharq-stage/%llu", q->id);
 	if (IS_ERR(s->task)) {
-		ret = PTR_ERR(s->task);
 		put_cred(s->cred);
 		kfree(s);
-		return ret;
+		return -ENOMEM;
 	}
 	/*
 	 * With sharq_stager_kill(): one of the two sees what the other wrote.
