@@ -60,13 +60,12 @@ static void copy_all_pairs(void)
 	struct rng r = { 7 };
 	struct arena a;
 
-	session_open(&c, 8, 0);
+	session_open(&c, 64, 0);
 	for (unsigned int kind = 0; kind < MEMORY_STACK; kind++) {
-		arena_open(&a, &c, kind, 8192, &r);
+		arena_open(&a, &c, kind, 64 * 8 * KIB, &r);
 		for (size_t i = 0; i < ARRAY_SIZE(small); i++)
-			for (unsigned int pair = 0; pair < 64 * 64; pair++)
-				verify(&a, SHARQ_OP_COPY, small[i], pair / 64,
-				       pair % 64);
+			for (unsigned int at = 0; at < 64; at++)
+				verify_copies(&a, small[i], at);
 		arena_close(&a);
 	}
 	session_close(&c);

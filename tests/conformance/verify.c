@@ -316,6 +316,37 @@ void verify(struct arena *a, unsigned int op, uint32_t len, unsigned int src_at,
 		check(&v);
 }
 
+void verify_copies(struct arena *a, uint32_t len, unsigned int src_at)
+{
+	struct run v = { .a = a, .op = SHARQ_OP_COPY, .len = len };
+	struct sharq_queue *q = a->c->q;
+	uint8_t *dst[64];
+
+	v.src = a->src + src_at;
+	rng_text(a->r, a->src + src_at, len);
+	for (unsigned int at = 0; at < 64; at++) {
+		struct sharq_sqe *sqe = sqe_get(q);
+
+		dst[at] = a->dst + at * 8 * KIB + GUARD + at;
+		guard(dst[at], len);
+		sharq_prep_copy(sqe, dst[at], v.src, len);
+		sharq_sqe_set_data64(sqe, at);
+	}
+	submit_all(q, 64);
+	for (unsigned int i = 0; i < 64; i++) {
+		struct sharq_cqe cqe = cqe_take(q);
+
+		EXPECT(cqe.user_data < 64 && dst[cqe.user_data],
+		       "a completion of no command, or a second one");
+		name(&v, src_at, (unsigned int)cqe.user_data);
+		expect_counts(&cqe, len, len, v.what);
+		EXPECT_EQ(cqe.crc, 0, "COPY's crc");
+		expect_same(dst[cqe.user_data], v.src, len, v.what);
+		expect_guard(dst[cqe.user_data], len, v.what);
+		dst[cqe.user_data] = NULL;
+	}
+}
+
 void verify_readonly(struct arena *a, unsigned int op, uint32_t len)
 {
 	struct run v = { .a = a, .op = op, .len = len };

@@ -37,7 +37,12 @@ void arena_close(struct arena *a);
  */
 void verify(struct arena *a, unsigned int op, uint32_t len, unsigned int src_at,
 	    unsigned int dst_at);
-/* The same with the sources in a read-only mapping. */
+/*
+ * verify_copies - in one batch, copy @len bytes, at most 4097, from @src_at to
+ * each of the 64 alignments; the arena has 8 KiB for each
+ */
+void verify_copies(struct arena *a, uint32_t len, unsigned int src_at);
+/* The same as verify() with the sources in a read-only mapping. */
 void verify_readonly(struct arena *a, unsigned int op, uint32_t len);
 
 #endif /* VERIFY_H */
