@@ -60,28 +60,31 @@ struct operands {
 	u8 *dst2;
 };
 
-static void *resolve(const struct sharq_request *r, enum sharq_field field,
-		     u32 at, u32 *n)
-{
-	const struct sharq_buf *buf = soft_operand(r, field);
-	void *p;
-	u32 run;
-
-	if (!buf)
-		return NULL;
-	p = sharq_mem_at(buf, at, &run);
-	*n = min(*n, run);
-	return p;
-}
-
 /* The run of at most @n bytes from @at. Return: its length. */
 static u32 run_at(const struct sharq_request *r, u32 at, u32 n,
 		  struct operands *o)
 {
-	o->src = resolve(r, SHARQ_FIELD_SRC, at, &n);
-	o->src2 = resolve(r, SHARQ_FIELD_SRC2, at, &n);
-	o->dst = resolve(r, SHARQ_FIELD_DST, at, &n);
-	o->dst2 = resolve(r, SHARQ_FIELD_DST2, at, &n);
+	*o = (struct operands){};
+	for (unsigned int i = 0; i < r->nbufs; i++) {
+		u32 run;
+		void *p = sharq_mem_at(&r->buf[i], at, &run);
+
+		n = min(n, run);
+		switch (r->buf[i].op.field) {
+		case SHARQ_FIELD_SRC:
+			o->src = p;
+			break;
+		case SHARQ_FIELD_SRC2:
+			o->src2 = p;
+			break;
+		case SHARQ_FIELD_DST:
+			o->dst = p;
+			break;
+		case SHARQ_FIELD_DST2:
+			o->dst2 = p;
+			break;
+		}
+	}
 	return n;
 }
 
