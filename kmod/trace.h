@@ -99,18 +99,14 @@ TRACE_EVENT(sharq_fault,
 
 /* A command is accepted: from now on it takes part in the order of its queue. */
 TRACE_EVENT(sharq_accept,
-	TP_PROTO(const struct sharq_request *r),
-	TP_ARGS(r),
-	TP_STRUCT__entry(
-		__field(u64, queue)
-		__field(u64, user_data)
-	),
-	TP_fast_assign(
-		__entry->queue = r->queue->id;
-		__entry->user_data = r->desc.user_data;
-	),
-	TP_printk("queue=%llu user_data=%#llx",
-		  __entry->queue, __entry->user_data)
+	    TP_PROTO(const struct sharq_request *r),
+	    TP_ARGS(r),
+	    TP_STRUCT__entry(__field(u64, queue)
+			     __field(u64, user_data)),
+	    TP_fast_assign(__entry->queue = r->queue->id;
+			   __entry->user_data = r->desc.user_data;),
+	    TP_printk("queue=%llu user_data=%#llx",
+		      __entry->queue, __entry->user_data)
 );
 
 /* A slice goes to the device. */

@@ -69,9 +69,12 @@ enum sharq_queue_state {
 	SHARQ_QUEUE_STATE_COUNT
 };
 
-/* ---- /dev/sharq: root (CAP_SYS_ADMIN in the initial namespaces), one opener
- * at a time (-EBUSY). Closing it disturbs no queue; the next opener finds them
- * by SHARQ_CTL_QUEUE. poll(): readable when SHARQ_CTL_EVENT has something. ---- */
+/* ---- /dev/sharq ----
+ *
+ * For root (CAP_SYS_ADMIN in the initial namespaces), one opener at a time
+ * (-EBUSY). Closing it disturbs no queue; the next opener finds them by
+ * SHARQ_CTL_QUEUE. poll(): readable when SHARQ_CTL_EVENT has something.
+ */
 
 /*
  * struct sharq_ctl_info - SHARQ_CTL_INFO
