@@ -16,8 +16,9 @@
 #define KIB 1024U
 #define MIB (1024U * KIB)
 #define PAGE 4096U
-/* Nothing that a test waits for takes longer unless it hangs. */
-#define PATIENCE_MS 30000
+/* Nothing that a test waits for takes longer unless it hangs. Less than the
+ * module gives a copy to or from a file. */
+#define PATIENCE_MS 20000
 
 /*
  * struct queue - a bound and mapped queue

@@ -317,6 +317,21 @@ START_TEST(p7_hugetlb_works)
 }
 END_TEST
 
+/* Of this process, in KiB. */
+static unsigned int huge_memory(void)
+{
+	FILE *f = fopen("/proc/self/smaps_rollup", "r");
+	unsigned int kib = 0;
+	char line[128];
+
+	ck_assert(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "AnonHugePages: %u", &kib) == 1)
+			break;
+	fclose(f);
+	return kib;
+}
+
 START_TEST(p7_transparent_huge_pages_work)
 {
 	uint8_t *room =
@@ -326,6 +341,7 @@ START_TEST(p7_transparent_huge_pages_work)
 
 	ck_assert(!madvise(map, 2 * HUGE_PAGE, MADV_HUGEPAGE));
 	there_and_back(map, 2 * HUGE_PAGE);
+	ck_assert_msg(huge_memory() > 0, "there were no huge pages");
 	munmap(room, 3 * HUGE_PAGE);
 }
 END_TEST
@@ -341,6 +357,8 @@ START_TEST(p7_private_mapping_leaves_its_file_alone)
 	ck_assert(pwrite(fd, before, 2 * MIB, 0) == 2 * MIB);
 	ck_assert(!fsync(fd));
 	map = map_file(fd, 2 * MIB, MAP_PRIVATE);
+	/* The file's own pages are mapped now. */
+	ck_assert(!memcmp(map, before, 2 * MIB));
 	there_and_back(map, 2 * MIB);
 	ck_assert(memcmp(map, before, 2 * MIB));
 	munmap(map, 2 * MIB);

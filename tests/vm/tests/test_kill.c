@@ -296,21 +296,14 @@ END_TEST
 START_TEST(p13_fuse_hangs_no_close)
 {
 	struct fuse f = fuse_new();
-	pid_t pid = spawn();
+	struct queue q = queue_new(8);
+	uint8_t *map = fuse_map(&f, MAP_SHARED);
+	struct sharq_desc d = desc_copy(map, memory(PAGE), PAGE);
 
-	if (!pid) {
-		struct queue q = queue_new(8);
-		uint8_t *map = fuse_map(&f, MAP_SHARED);
-		struct sharq_desc d = desc_copy(map, memory(PAGE), PAGE);
-
-		queue_put(&q, &d);
-		queue_publish(&q);
-		queue_ioctl_kick(q.fd, 1);
-		fuse_wait_read(&f);
-		queue_free(&q);
-		_exit(0);
-	}
-	reap_well(pid);
+	queue_put(&q, &d);
+	queue_kick(&q);
+	fuse_wait_read(&f);
+	queue_free(&q);
 	queues_left(0);
 	fuse_free(&f);
 }
