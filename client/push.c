@@ -29,10 +29,6 @@ struct sharq_sqe *sharq_get_sqe(struct sharq_queue *q)
 	if (!guarded(q->s) || q->outstanding >= q->depth)
 		return NULL;
 	sqe = &q->sqes[sharq_ring_slot(q->prep_tail, q->depth)];
-	/*
-	 * The ring's line is in the device's cache: fetch it while the entry is
-	 * filled, or each submission waits for one line after the other.
-	 */
 	memset(sqe, 0, sizeof(*sqe));
 	q->prep_tail++;
 	q->outstanding++;
