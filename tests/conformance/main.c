@@ -27,7 +27,6 @@
 
 struct suite suite = {
 	.path = SHARQ_PATH_ANY,
-	.cap = 64 * MIB,
 };
 
 static const struct test *const tables[] = {
@@ -182,29 +181,11 @@ static unsigned int parse_path(const char *name)
 	exit(2);
 }
 
-static uint64_t parse_bytes(const char *text)
-{
-	char *end;
-	uint64_t v;
-
-	errno = 0;
-	v = strtoull(text, &end, 0);
-	if (errno || end == text || *end) {
-		fprintf(stderr,
-			"sharq-conformance: --max-transfer-cap is '%s', "
-			"expected a number of bytes\n",
-			text);
-		exit(2);
-	}
-	return v;
-}
-
 static bool parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "path", required_argument, NULL, 'p' },
 		{ "socket", required_argument, NULL, 's' },
-		{ "max-transfer-cap", required_argument, NULL, 'm' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -220,17 +201,14 @@ static bool parse_options(int argc, char **argv)
 		case 's':
 			suite.socket = optarg;
 			break;
-		case 'm':
-			suite.cap = parse_bytes(optarg);
-			break;
 		case 'l':
 			list = true;
 			break;
 		default:
 			printf("usage: sharq-conformance [--path "
 			       "embedded|inline|shadow|direct|any]\n"
-			       "       [--socket PATH] [--max-transfer-cap "
-			       "BYTES] [--list] [PATTERN...]\n");
+			       "       [--socket PATH] [--list] "
+			       "[PATTERN...]\n");
 			exit(c == 'h' ? 0 : 2);
 		}
 	}

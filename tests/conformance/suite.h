@@ -25,13 +25,10 @@
 /*
  * @path:   enum sharq_path to open
  * @socket: of the daemon, NULL: the default
- * @cap:    a device whose largest transfer exceeds this is tested at its
- *          largest in few ways only
  */
 struct suite {
 	unsigned int path;
 	const char *socket;
-	uint64_t cap;
 };
 extern struct suite suite;
 
