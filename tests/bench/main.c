@@ -34,23 +34,23 @@ void die(const char *format, ...)
 
 static double bare_ring_64(struct bench *b)
 {
-	return bare_ring(b, 64, 16);
+	return bare_ring(b, 64, 1);
 }
 
 static double bare_ring_4k(struct bench *b)
 {
-	return bare_ring(b, 4096, 16);
-}
-
-/* A ring that hands over each completion at once. */
-static double bare_ring_64_each(struct bench *b)
-{
-	return bare_ring(b, 64, 1);
-}
-
-static double bare_ring_4k_each(struct bench *b)
-{
 	return bare_ring(b, 4096, 1);
+}
+
+/* Rings that hand over up to 16 completions at once, as sharq does, too. */
+static double bare_ring_64_by_16(struct bench *b)
+{
+	return bare_ring(b, 64, 16);
+}
+
+static double bare_ring_4k_by_16(struct bench *b)
+{
+	return bare_ring(b, 4096, 16);
 }
 
 static double sharq_copies_64(struct bench *b)
@@ -83,12 +83,12 @@ static const struct comparison comparisons[] = {
 	  sharq_nop },
 	{ "copy64", "COPY 64 B, depth 64 / bare ring", "Mop/s", 1e6, 0.8,
 	  bare_ring_64, sharq_copies_64 },
-	{ "copy64each", "(the same, ring publishing each)", "Mop/s", 1e6, 0,
-	  bare_ring_64_each, sharq_copies_64 },
+	{ "copy64by16", "(the same, ring answering by 16)", "Mop/s", 1e6, 0,
+	  bare_ring_64_by_16, sharq_copies_64 },
 	{ "copy4k", "COPY 4 KiB, depth 64 / bare ring", "Mop/s", 1e6, 0.8,
 	  bare_ring_4k, sharq_copies_4k },
-	{ "copy4keach", "(the same, ring publishing each)", "Mop/s", 1e6, 0,
-	  bare_ring_4k_each, sharq_copies_4k },
+	{ "copy4kby16", "(the same, ring answering by 16)", "Mop/s", 1e6, 0,
+	  bare_ring_4k_by_16, sharq_copies_4k },
 	{ "crc32c", "CRC32C 1 MiB of 256 / ISA-L", "GB/s", 1e9, 0.9, bare_crc,
 	  sharq_crcs },
 	{ "compress", "COMPRESS 256 KiB / ISA-L, 1 thread", "GB/s", 1e9, 1.6,
