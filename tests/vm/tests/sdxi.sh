@@ -1,0 +1,25 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Usage: sdxi.sh COMMAND...: run it while vfio-pci has the SDXI function, whose
+# address is in SDXI_SLOT then; afterwards its driver gets it back.
+set -eu
+bus=/sys/bus/pci
+slot=$(grep -lx 0x120100 $bus/devices/*/class | head -n 1)
+slot=${slot%/class}
+slot=${slot##*/}
+device=$bus/devices/$slot
+
+give()
+{
+	[ ! -e "$device/driver" ] || echo "$slot" >"$device/driver/unbind"
+	echo "$1" >"$device/driver_override"
+	echo "$slot" >$bus/drivers_probe
+}
+
+modprobe vfio_iommu_type1
+modprobe vfio-pci
+give vfio-pci
+code=0
+SDXI_SLOT=$slot "$@" || code=$?
+give ''
+exit $code
