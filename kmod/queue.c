@@ -360,10 +360,10 @@ int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
 	}
 	spin_unlock(&q->cq_lock);
 	/* Both also when it was dead: BROKEN and CLOSED leave something over. */
-	if (state == SHARQ_QUEUE_GONE)
-		sharq_stager_kill(q);
-	if (state != SHARQ_QUEUE_BROKEN)
+	if (state != SHARQ_QUEUE_BROKEN) {
 		sharq_sched_cancel(q);
+		sharq_stager_kill(q);
+	}
 	if (!first)
 		return -ESHUTDOWN;
 	wake(q);

@@ -99,12 +99,16 @@ static void post(struct sharq_queue *q, const struct sharq_cqe *cqes,
 	q->short_kick = false;
 	/* The client reads them after it. */
 	smp_store_release(&q->rings->cq_tail, tail);
-	if (q->event)
-		compat_eventfd_signal(q->event);
 }
 
-static void wake(struct sharq_queue *q)
+void sharq_tell(struct sharq_queue *q)
 {
+	if (READ_ONCE(q->event)) {
+		spin_lock(&q->cq_lock);
+		if (q->event)
+			compat_eventfd_signal(q->event);
+		spin_unlock(&q->cq_lock);
+	}
 	if (wq_has_sleeper(&q->wait))
 		wake_up_poll(&q->wait,
 			     EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
@@ -116,7 +120,7 @@ void sharq_post(struct sharq_queue *q, const struct sharq_cqe *cqes,
 	spin_lock(&q->cq_lock);
 	post(q, cqes, n);
 	spin_unlock(&q->cq_lock);
-	wake(q);
+	sharq_tell(q);
 }
 
 /* cq_lock held. */
@@ -134,7 +138,7 @@ static void count(struct sharq_queue *q, const struct sharq_request *r)
 	s->device_hist[sharq_hist_bucket(ktime_get_ns() - r->device_ns)]++;
 }
 
-void sharq_request_complete(struct sharq_request *r)
+void sharq_request_complete(struct sharq_request *r, bool tell)
 {
 	struct sharq_queue *q = r->queue;
 
@@ -147,7 +151,8 @@ void sharq_request_complete(struct sharq_request *r)
 	count(q, r);
 	post(q, &r->cqe, 1);
 	spin_unlock(&q->cq_lock);
-	wake(q);
+	if (tell)
+		sharq_tell(q);
 
 	sharq_sched_done(q, r->desc.flags, r->cqe.status);
 	if (r->batch)

@@ -61,7 +61,7 @@ static void dispatch(struct sharq_device *dev)
 		struct sharq_request *r;
 
 		r = list_first_entry(&q->ready, struct sharq_request, node);
-		r->budget = sharq_drr_slice(q->deficit / r->cost, rest(r));
+		r->budget = sharq_drr_slice(q->deficit, rest(r), r->cost);
 		if (r->budget) {
 			push(dev, q, r);
 		} else {
@@ -78,7 +78,9 @@ static void make_ready(struct sharq_device *dev, struct sharq_request *r)
 
 	list_add_tail(&r->node, &q->ready);
 	if (list_empty(&q->active)) {
-		q->deficit = sharq_drr_quantum(q->weight);
+		/* A rest isn't kept over a pause, what is owed is. */
+		q->deficit = min_t(s64, q->deficit, 0) +
+			     sharq_drr_quantum(q->weight);
 		list_add_tail(&q->active, &dev->active);
 	}
 }
@@ -123,12 +125,14 @@ static struct sharq_request *take_pending(struct sharq_queue *q)
 /*
  * Let go what order allows. dev->lock held; dropped meanwhile, and then what is
  * completed may get here again: it leaves the work to the first, or a chain
- * would take as much stack as it is long.
+ * would take as much stack as it is long. Many may wait for the queue: they are
+ * told once, as this may be a thread that others need.
  */
 static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 	__must_hold(&dev->lock)
 {
 	struct sharq_request *r;
+	bool posted = false;
 
 	if (q->releasing)
 		return;
@@ -138,16 +142,22 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 			make_ready(dev, r);
 			continue;
 		}
+		posted |= r->settled;
 		spin_unlock(&dev->lock);
 		if (r->settled)
-			sharq_request_complete(r);
+			sharq_request_complete(r, false);
 		else
 			sharq_stager_in(r);
-		/* A chain may be long, and each end wake many. */
+		/* A chain may be long. */
 		cond_resched();
 		spin_lock(&dev->lock);
 	}
 	q->releasing = false;
+	if (!posted)
+		return;
+	spin_unlock(&dev->lock);
+	sharq_tell(q);
+	spin_lock(&dev->lock);
 }
 
 /* dev->lock held, as in empty_pending(). */
@@ -189,7 +199,7 @@ void sharq_sched_staged(struct sharq_request *r)
 	}
 	spin_unlock(&dev->lock);
 	if (r)
-		sharq_request_complete(r);
+		sharq_request_complete(r, true);
 }
 
 void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status)
@@ -226,7 +236,7 @@ void sharq_sched_cancel(struct sharq_queue *q)
 	spin_unlock(&dev->lock);
 	list_for_each_entry_safe(r, next, &ready, node) {
 		settle_dead(r);
-		sharq_request_complete(r);
+		sharq_request_complete(r, true);
 		cond_resched();
 	}
 }
@@ -251,7 +261,7 @@ bool sharq_sched_idle_order(const struct sharq_queue *q, u16 flags)
 static void charge(struct sharq_queue *q, const struct sharq_request *r,
 		   u32 bytes)
 {
-	q->deficit -= min_t(u64, q->deficit, (u64)bytes * r->cost);
+	q->deficit -= (u64)bytes * r->cost;
 	q->stats.served += bytes;
 }
 
@@ -282,5 +292,5 @@ void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 	if (r->staged)
 		sharq_stager_out(r);
 	else
-		sharq_request_complete(r);
+		sharq_request_complete(r, true);
 }

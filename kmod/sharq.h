@@ -170,7 +170,7 @@ struct sharq_request {
  *   @ready:   may go to the device; a request between two slices is at the end
  *   @in_device: requests that are pushed and unanswered
  *   @unfinished: left @pending, and not completed: what a FENCE waits for
- *   @deficit: bytes that it may still have in this round
+ *   @deficit: what it may still have in this round, or (negative) owes
  *   @link_wait: the last one that left @pending has LINK and isn't completed
  *   @link_failed: and failed: the next is CANCELED
  *   @canceled: sharq_sched_cancel() was called: nothing more is pushed
@@ -226,7 +226,7 @@ struct sharq_queue {
 	struct list_head ready;
 	unsigned int in_device;
 	unsigned int unfinished;
-	u32 deficit;
+	s64 deficit;
 	bool link_wait;
 	bool link_failed;
 	bool canceled;
@@ -361,8 +361,8 @@ int sharq_stager_need(struct sharq_queue *q);
 void sharq_stager_in(struct sharq_request *r);
 void sharq_stager_out(struct sharq_request *r);
 /*
- * The client is gone: give up copying; what is queued is answered with RESET.
- * Doesn't wait.
+ * The queue is dead (and not just BROKEN): give up copying; what is queued is
+ * answered with RESET. Doesn't wait.
  */
 void sharq_stager_kill(struct sharq_queue *q);
 /* After the last request. NULL is fine. */
@@ -388,9 +388,11 @@ void sharq_request_cancel(struct sharq_request *r);
 /*
  * Post r->cqe, let go of its memory, its batch, the queue; then
  * sharq_sched_done(). Process context, no lock held. For requests that were
- * given to sharq_sched_add().
+ * given to sharq_sched_add(). Unless @tell, sharq_tell() is to follow.
  */
-void sharq_request_complete(struct sharq_request *r);
+void sharq_request_complete(struct sharq_request *r, bool tell);
+/* Those who wait for completions that some were posted. */
+void sharq_tell(struct sharq_queue *q);
 /*
  * Post completions of descriptors that never became requests (cq_lock is taken
  * once for all), and wake who waits. They must have been counted in in_flight.

@@ -186,7 +186,7 @@ static void serve_out(struct sharq_stager *s, struct sharq_request *r)
 		ret = copy_as_client(s, r, true, &fault);
 	if (ret)
 		set_failed(r, ret, true, fault);
-	sharq_request_complete(r);
+	sharq_request_complete(r, true);
 }
 
 static struct sharq_request *take(struct sharq_stager *s,

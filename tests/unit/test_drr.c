@@ -9,6 +9,7 @@
  * struct flow - a queue that never runs dry
  * @len:     of each of its commands
  * @rest:    of the one that is served now
+ * @cost:    of each byte
  * @deficit, @weight: as in struct sharq_queue
  * @served:  bytes in all
  */
@@ -16,7 +17,8 @@ struct flow {
 	unsigned int weight;
 	unsigned int len;
 	unsigned int rest;
-	unsigned int deficit;
+	unsigned int cost;
+	long long deficit;
 	unsigned long long served;
 };
 
@@ -25,6 +27,7 @@ static void join(struct flow *f, unsigned int weight, unsigned int len)
 	*f = (struct flow){ .weight = weight,
 			    .len = len,
 			    .rest = len,
+			    .cost = 1,
 			    .deficit = sharq_drr_quantum(weight) };
 }
 
@@ -33,11 +36,13 @@ static unsigned int visit(struct flow *f)
 {
 	unsigned int slice, bytes, sum = 0;
 
-	while ((slice = sharq_drr_slice(f->deficit, f->rest))) {
-		ck_assert_uint_le(slice, f->deficit);
-		ck_assert_uint_le(slice, SHARQ_SLICE_MAX);
+	while ((slice = sharq_drr_slice(f->deficit, f->rest, f->cost))) {
+		unsigned int cost = slice * f->cost;
+
+		ck_assert_int_le(cost, f->deficit);
+		ck_assert_uint_le(cost, SHARQ_SLICE_MAX);
 		bytes = slice < f->rest ? slice : f->rest;
-		f->deficit -= slice;
+		f->deficit -= cost;
 		f->rest -= bytes;
 		if (!f->rest)
 			f->rest = f->len;
@@ -55,31 +60,38 @@ static void rounds(struct flow *flows, unsigned int n, unsigned int count)
 			visit(&flows[i]);
 }
 
+static void check_slice(long long deficit, unsigned int rest, unsigned int cost)
+{
+	unsigned int slice = sharq_drr_slice(deficit, rest, cost);
+
+	if (deficit < SHARQ_COST_MIN) {
+		ck_assert_uint_eq(slice, 0);
+		return;
+	}
+	ck_assert_uint_gt(slice, 0);
+	ck_assert_int_le(slice * cost, deficit);
+	ck_assert_uint_le(slice * cost, SHARQ_SLICE_MAX);
+	ck_assert_uint_ge(slice * cost, SHARQ_COST_MIN);
+	/* All, or as much as there may be. */
+	if (slice < rest && deficit > SHARQ_SLICE_MAX)
+		ck_assert_uint_eq(slice, SHARQ_SLICE_MAX / cost);
+	else if (slice < rest)
+		ck_assert_uint_eq(slice, (unsigned int)deficit / cost);
+}
+
 /* A slice is within all limits, and never none while there is a quantum. */
 START_TEST(slices)
 {
-	static const unsigned int rests[] = {
-		0,    1,     255,   256,   257,	      1023,	  1024,
-		1025, 65535, 65536, 65537, 16U << 20, 0x7fffffff, 0xffffffff
-	};
+	static const unsigned int rests[] = { 0,	  1,	     4095,
+					      4096,	  4097,	     65535,
+					      65536,	  65537,     16U << 20,
+					      0x7fffffff, 0xffffffff };
 
-	for (unsigned int d = 0; d <= SHARQ_SLICE_MAX + 1024; d++) {
+	for (long long d = -5000; d <= SHARQ_SLICE_MAX + 5000; d += 7)
 		for (unsigned int i = 0; i < sizeof(rests) / sizeof(*rests);
-		     i++) {
-			unsigned int s = sharq_drr_slice(d, rests[i]);
-			unsigned int want = rests[i];
-
-			if (want < SHARQ_COST_MIN)
-				want = SHARQ_COST_MIN;
-			if (want > SHARQ_SLICE_MAX)
-				want = SHARQ_SLICE_MAX;
-			if (d < SHARQ_COST_MIN)
-				want = 0;
-			else if (want > d)
-				want = d;
-			ck_assert_uint_eq(s, want);
-		}
-	}
+		     i++)
+			for (unsigned int cost = 1; cost <= 64; cost *= 4)
+				check_slice(d, rests[i], cost);
 	ck_assert_uint_ge(sharq_drr_quantum(1), SHARQ_COST_MIN);
 	ck_assert_uint_le(sharq_drr_quantum(256), SHARQ_SLICE_MAX);
 }
@@ -106,14 +118,14 @@ START_TEST(equal_shares)
 	double sum = 0, squares = 0;
 
 	for (unsigned int i = 0; i < QUEUES; i++)
-		join(&flows[i], 64, i ? 300 * i + 256 : 16U << 20);
+		join(&flows[i], 64, i ? 20000 * i : 16U << 20);
 	rounds(flows, QUEUES, 1000);
 	for (unsigned int i = 0; i < QUEUES; i++) {
 		sum += flows[i].served;
 		squares += (double)flows[i].served * flows[i].served;
 	}
 	/* Jain's index. */
-	ck_assert_double_ge(sum * sum / (QUEUES * squares), 0.9999);
+	ck_assert_double_ge(sum * sum / (QUEUES * squares), 0.999);
 }
 END_TEST
 
@@ -124,14 +136,14 @@ END_TEST
 START_TEST(weighted_shares)
 {
 	static const unsigned int weights[] = { 1, 2, 3, 64, 100, 255, 256 };
-	static const unsigned int lens[] = { 256, 4096, 5000, 1U << 20 };
+	static const unsigned int lens[] = { 4096, 50000, 100001, 1U << 20 };
 
 	for (unsigned int i = 0; i < 7; i++) {
 		for (unsigned int j = 0; j < 4; j++) {
 			struct flow f[2];
 			double share;
 
-			join(&f[0], 1, 100000);
+			join(&f[0], 1, 128 << 10);
 			join(&f[1], weights[i], lens[j]);
 			rounds(f, 2, 2000);
 			share = (double)f[1].served / f[0].served / weights[i];
@@ -153,6 +165,34 @@ START_TEST(tiny_commands_cost)
 }
 END_TEST
 
+/* Who computes more for each byte gets fewer of them. */
+START_TEST(bytes_cost)
+{
+	struct flow f[2];
+
+	join(&f[0], 64, 1U << 20);
+	join(&f[1], 64, 1U << 20);
+	f[1].cost = 32;
+	rounds(f, 2, 2000);
+	ck_assert_double_ge(32.0 * f[1].served / f[0].served, 0.99);
+	ck_assert_double_le(32.0 * f[1].served / f[0].served, 1.01);
+}
+END_TEST
+
+/* What was too much comes out of what is next. */
+START_TEST(debts_are_paid)
+{
+	struct flow f;
+
+	join(&f, 64, 1U << 20);
+	f.deficit -= 3 * sharq_drr_quantum(64);
+	ck_assert_uint_eq(visit(&f), 0);
+	ck_assert_uint_eq(visit(&f), 0);
+	ck_assert_uint_eq(visit(&f), 0);
+	ck_assert_uint_eq(visit(&f), sharq_drr_quantum(64));
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *s = suite_create("drr");
@@ -162,5 +202,7 @@ Suite *unit_suite(void)
 	UNIT_ADD(s, equal_shares);
 	UNIT_ADD(s, weighted_shares);
 	UNIT_ADD(s, tiny_commands_cost);
+	UNIT_ADD(s, bytes_cost);
+	UNIT_ADD(s, debts_are_paid);
 	return s;
 }
