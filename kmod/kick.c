@@ -50,8 +50,22 @@ static bool is_next(const struct kick *k, u16 flags)
 	return list_empty(&k->accepted) && sharq_sched_idle_order(k->q, flags);
 }
 
+/* Only of what is accepted: a kick that would sleep is tried again. */
+static void count_operands(struct sharq_queue *q, const struct sharq_request *r)
+{
+	for (unsigned int i = 0; i < r->nbufs; i++) {
+		const struct sharq_buf *buf = &r->buf[i];
+
+		if (buf->kind == SHARQ_BUF_COPY)
+			q->stats.copied += buf->op.len;
+		else if (buf->kind == SHARQ_BUF_STAGED)
+			q->stats.staged += buf->op.len;
+	}
+}
+
 static void accept_request(struct kick *k, struct sharq_request *r)
 {
+	count_operands(k->q, r);
 	if (!k->now)
 		k->now = ktime_get_ns();
 	r->accepted_ns = k->now;
@@ -107,11 +121,8 @@ static int get_operand(struct kick *k, struct sharq_request *r,
 	if (ret)
 		return ret;
 	r->nbufs++;
-	if (buf->kind == SHARQ_BUF_COPY)
-		k->q->stats.copied += op->len;
 	if (buf->kind != SHARQ_BUF_STAGED)
 		return 0;
-	k->q->stats.staged += op->len;
 	r->staged = true;
 	/* Making a thread sleeps. */
 	return !k->q->stager && k->nonblock ? -EAGAIN : sharq_stager_need(k->q);
