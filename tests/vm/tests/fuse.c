@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +22,8 @@
 
 struct server {
 	int channel;
-	int read;
+	int hung;
+	enum fuse_opcode hangs;
 	char request[REQUEST_SIZE];
 };
 
@@ -88,11 +88,24 @@ static void answer_getattr(const struct server *s, uint64_t node)
 	reply(s, &out, sizeof(out), 0);
 }
 
+static void answer_read(const struct server *s)
+{
+	const struct fuse_read_in *in =
+		(const void *)(s->request + sizeof(struct fuse_in_header));
+	static const char zeros[FUSE_FILE_SIZE];
+
+	reply(s, zeros, in->size, 0);
+}
+
 static void answer(const struct server *s)
 {
 	const struct fuse_in_header *in = (const void *)s->request;
 	struct fuse_open_out opened = { .fh = 1 };
 
+	if (in->opcode == s->hangs) {
+		CHILD_EXPECT(write(s->hung, "", 1) == 1);
+		return;
+	}
 	switch (in->opcode) {
 	case FUSE_INIT:
 		return answer_init(s);
@@ -103,8 +116,7 @@ static void answer(const struct server *s)
 	case FUSE_OPEN:
 		return reply(s, &opened, sizeof(opened), 0);
 	case FUSE_READ:
-		CHILD_EXPECT(write(s->read, "", 1) == 1);
-		return;
+		return answer_read(s);
 	case FUSE_INTERRUPT:
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
@@ -129,7 +141,7 @@ static void serve(struct server *s)
 	}
 }
 
-struct fuse fuse_new(void)
+struct fuse fuse_new(enum fuse_opcode hangs)
 {
 	static struct server s;
 	struct fuse f;
@@ -140,13 +152,14 @@ struct fuse fuse_new(void)
 	s.channel = broker_mount_fuse(f.path);
 	ck_assert_msg(s.channel >= 0, "no FUSE: %s", strerror(-s.channel));
 	ck_assert(!pipe2(fds, O_CLOEXEC));
-	s.read = fds[1];
-	f.read = fds[0];
+	s.hung = fds[1];
+	s.hangs = hangs;
+	f.hung = fds[0];
 	f.pid = spawn();
 	if (!f.pid)
 		serve(&s);
 	close(s.channel);
-	close(s.read);
+	close(s.hung);
 	snprintf(name, sizeof(name), "%s/file", f.path);
 	f.file = open(name, O_RDWR | O_CLOEXEC);
 	ck_assert_msg(f.file >= 0, "%s: %s", name, strerror(errno));
@@ -162,13 +175,13 @@ uint8_t *fuse_map(const struct fuse *f, int flags)
 	return p;
 }
 
-void fuse_wait_read(const struct fuse *f)
+void fuse_wait(const struct fuse *f)
 {
-	struct pollfd p = { .fd = f->read, .events = POLLIN };
+	struct pollfd p = { .fd = f->hung, .events = POLLIN };
 	char byte;
 
-	ck_assert_msg(poll(&p, 1, PATIENCE_MS) == 1, "nobody reads");
-	ck_assert(read(f->read, &byte, 1) == 1);
+	ck_assert_msg(poll(&p, 1, PATIENCE_MS) == 1, "nothing hangs");
+	ck_assert(read(f->hung, &byte, 1) == 1);
 }
 
 /* Its channel goes with the server: what hangs ends with an error. */
@@ -177,6 +190,6 @@ void fuse_free(struct fuse *f)
 	ck_assert(!kill(f->pid, SIGKILL));
 	reap(f->pid);
 	close(f->file);
-	close(f->read);
+	close(f->hung);
 	ck_assert_int_eq(broker_umount(f->path), 0);
 }

@@ -10,7 +10,7 @@
 
 struct gate gate_new(void)
 {
-	struct gate g = { .fuse = fuse_new() };
+	struct gate g = { .fuse = fuse_new(FUSE_READ) };
 
 	g.map = fuse_map(&g.fuse, MAP_SHARED);
 	return g;
@@ -23,13 +23,18 @@ void gate_put(const struct gate *g, struct queue *q)
 	queue_put(q, &d);
 }
 
+void gate_free(struct gate *g)
+{
+	fuse_free(&g->fuse);
+	ck_assert(!munmap(g->map, FUSE_FILE_SIZE));
+}
+
 /* The server's death makes the source one that can't be read. */
 void gate_open(struct gate *g, struct queue *q)
 {
-	fuse_wait_read(&g->fuse);
+	fuse_wait(&g->fuse);
 	ck_assert_uint_eq(queue_completed(q), 0);
-	fuse_free(&g->fuse);
-	ck_assert(!munmap(g->map, FUSE_FILE_SIZE));
+	gate_free(g);
 }
 
 void gate_take(struct queue *q)

@@ -19,6 +19,8 @@ struct gate gate_new(void);
 void gate_put(const struct gate *g, struct queue *q);
 /* After the kick: nothing of @q has completed. Now all that wait here may. */
 void gate_open(struct gate *g, struct queue *q);
+/* The same without a look at a queue. */
+void gate_free(struct gate *g);
 /* The first command's completion. */
 void gate_take(struct queue *q);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* P14: the controller comes and goes, the module stays while it is needed. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,12 +11,15 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "gate.h"
 #include "guest.h"
 #include "neighbour.h"
 #include "queue.h"
 #include "slow.h"
 
 #define MODULE "sharq"
+#define DISK_FILE DISK_DIR "/control"
+#define LARGE (16 * MIB)
 
 START_TEST(control_is_root_s_and_held_once)
 {
@@ -161,13 +165,20 @@ START_TEST(p14_pause_and_resume_lose_nothing)
 }
 END_TEST
 
+/* Not by poll(), which also says that the queue is dead. */
+static void wait_completed(const struct queue *q, unsigned int n)
+{
+	for (uint64_t end = now_ms() + PATIENCE_MS; queue_completed(q) < n;)
+		ck_assert_msg(now_ms() < end, "%u of %u completions",
+			      queue_completed(q), n);
+}
+
 START_TEST(p14_kill_completes_each_command_once)
 {
 	struct queue q = queue_new(16);
 	struct sharq_desc d = desc_fill(memory(PAGE), 1, PAGE);
 	unsigned int cancelled = 0;
 	bool seen[16] = { false };
-	uint64_t end;
 
 	slow_put(&q);
 	d.flags = SHARQ_DESC_FENCE;
@@ -177,8 +188,7 @@ START_TEST(p14_kill_completes_each_command_once)
 	}
 	queue_kick(&q);
 	queue_control(q.id, SHARQ_CTL_KILL);
-	for (end = now_ms() + PATIENCE_MS; queue_completed(&q) < 16;)
-		ck_assert_msg(now_ms() < end, "%u of 16", queue_completed(&q));
+	wait_completed(&q, 16);
 	for (int i = 0; i < 16; i++) {
 		struct sharq_cqe cqe = queue_take(&q);
 
@@ -191,6 +201,77 @@ START_TEST(p14_kill_completes_each_command_once)
 	ck_assert_int_eq(queue_ioctl_kick(q.fd, 1), -ESHUTDOWN);
 	ck_assert(queue_poll(q.fd, POLLIN) & POLLHUP);
 	ck_assert(q.ring->device_flags & SHARQ_DEVICE_CLOSED);
+	queue_free(&q);
+	queues_left(0);
+}
+END_TEST
+
+/* Slices as short as can be. */
+static struct queue slow_queue(void)
+{
+	struct sharq_ctl_create request = queue_request(8);
+
+	request.weight = SHARQ_WEIGHT_MIN;
+	return queue_make(&request);
+}
+
+/* The device is one thread: that has answered what it did before @other's. */
+static void wait_done_by_device(const struct queue *q, struct queue *other)
+{
+	struct sharq_desc crc = desc_crc(memory(PAGE), PAGE);
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	while (queue_stats(q->id).served < LARGE)
+		ck_assert_msg(now_ms() < end, "a copy is never done");
+	ck_assert_uint_eq(queue_run(other, &crc).status, SHARQ_OK);
+}
+
+/*
+ * The client's thread hangs copying in from a file while one command's result
+ * waits to be copied out, and another command to be copied in.
+ */
+START_TEST(p14_kill_ends_copying_at_once)
+{
+	const unsigned int expected[] = { SHARQ_RESET, SHARQ_RESET,
+					  SHARQ_CANCELED };
+	int fd = open(DISK_FILE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	uint8_t *src = memory(LARGE), *map, *got = memory(LARGE);
+	struct gate g = gate_new();
+	struct queue q = slow_queue(), other = queue_new(8);
+	struct sharq_desc d;
+
+	ck_assert(fd >= 0 && !ftruncate(fd, LARGE));
+	map = mmap(NULL, LARGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert(map != MAP_FAILED);
+	memset(src, 0x33, LARGE);
+	d = desc_copy(map, src, LARGE);
+	d.user_data = 1;
+	queue_put(&q, &d);
+	gate_put(&g, &q);
+	d = desc_crc(map, PAGE);
+	d.user_data = 2;
+	queue_put(&q, &d);
+	queue_kick(&q);
+	fuse_wait(&g.fuse);
+	wait_done_by_device(&q, &other);
+	ck_assert_uint_eq(queue_completed(&q), 0);
+	queue_control(q.id, SHARQ_CTL_KILL);
+	wait_completed(&q, 3);
+	for (int i = 0; i < 3; i++) {
+		struct sharq_cqe cqe = queue_take(&q);
+
+		ck_assert_uint_lt(cqe.user_data, 3);
+		ck_assert_msg(cqe.status == expected[cqe.user_data],
+			      "command %llu: status %u", cqe.user_data,
+			      cqe.status);
+	}
+	ck_assert(pread(fd, got, LARGE, 0) == LARGE);
+	ck_assert(filled_with(got, 0, LARGE));
+	gate_free(&g);
+	munmap(map, LARGE);
+	close(fd);
+	unlink(DISK_FILE);
+	queue_free(&other);
 	queue_free(&q);
 	queues_left(0);
 }
@@ -309,6 +390,70 @@ START_TEST(p5_module_stays_while_a_queue_lives)
 }
 END_TEST
 
+/* Of the kernel thread @name: as in /proc/PID/stat; 0: there is none. */
+static char thread_state(const char *name)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *e;
+	char path[300], line[128] = "", *p, state = 0;
+
+	ck_assert(dir);
+	while (!state && (e = readdir(dir))) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		if (fgets(line, sizeof(line), f) && (p = strstr(line, name)))
+			state = p[strlen(name) + 2];
+		fclose(f);
+	}
+	closedir(dir);
+	return state;
+}
+
+/* Until it is in a page fault that no signal ends. */
+static void wait_stager_hangs(const struct queue *q)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+	char name[32];
+
+	snprintf(name, sizeof(name), "sharq-stage/%llu",
+		 (unsigned long long)q->id);
+	while (thread_state(name) != 'D')
+		ck_assert_msg(now_ms() < end, "%s doesn't hang", name);
+}
+
+/* Without any file or mapping: all is closed, the copying can't be ended. */
+START_TEST(p5_module_stays_while_a_request_lives)
+{
+	struct fuse f = fuse_new(FUSE_WRITE);
+	struct queue q = queue_new(8);
+	uint8_t *map = fuse_map(&f, MAP_SHARED);
+	struct sharq_desc d = desc_copy(map, memory(PAGE), PAGE);
+
+	/* Nobody may write to a page while it is written back: for ever. */
+	map[0] = 1;
+	ck_assert(!sync_file_range(f.file, 0, PAGE, SYNC_FILE_RANGE_WRITE));
+	fuse_wait(&f);
+	queue_put(&q, &d);
+	queue_publish(&q);
+	/* Later it would wait for the page fault. */
+	ck_assert(!munmap(q.map, q.bind.map_size));
+	ck_assert_int_eq(queue_ioctl_kick(q.fd, 1), 1);
+	wait_stager_hangs(&q);
+	ck_assert(!close(q.fd));
+	ck_assert_int_eq(broker_let_go(), 0);
+	ck_assert_int_eq(broker_unload(MODULE), -EAGAIN);
+	ck_assert_int_eq(broker_take(), 0);
+	ck_assert_uint_eq(queues_alive(), 1);
+	fuse_free(&f);
+	munmap(map, FUSE_FILE_SIZE);
+	queues_left(0);
+}
+END_TEST
+
 /* In flight when all that user space has is closed: unloading waits or is
  * refused, and never pulls the code away under them. */
 START_TEST(p5_module_is_unloaded_right_after_its_last_client)
@@ -342,10 +487,12 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p14_queue_is_bound_while_there_is_no_controller, 60);
 	GUEST_ADD(s, p14_pause_and_resume_lose_nothing, 60);
 	GUEST_ADD(s, p14_kill_completes_each_command_once, 60);
+	GUEST_ADD(s, p14_kill_ends_copying_at_once, 60);
 	GUEST_ADD(s, controller_hears_of_a_queue_s_end, 60);
 	GUEST_ADD(s, statistics_add_up, 60);
 	GUEST_ADD(s, fdinfo_names_the_queue, 60);
 	GUEST_ADD(s, p5_module_stays_while_a_queue_lives, 120);
+	GUEST_ADD(s, p5_module_stays_while_a_request_lives, 60);
 	GUEST_ADD(s, p5_module_is_unloaded_right_after_its_last_client, 180);
 	return s;
 }

@@ -19,18 +19,21 @@
 
 /*
  * A queue that always has commands waiting: to copy @size bytes from @src to
- * @dst; or with @dst NULL to checksum them, which takes the device long and the
- * test little.
+ * @dst; with @compress to compress them; or with @dst NULL to checksum them,
+ * which takes the device long and the test little.
  */
 struct load {
 	struct queue q;
 	uint32_t size;
 	uint8_t *src, *dst;
+	bool compress;
 	uint64_t served;
 };
 
 static struct sharq_desc load_desc(const struct load *l)
 {
+	if (l->compress)
+		return desc_compress(l->dst, 2 * l->size, l->src, l->size);
 	return l->dst ? desc_copy(l->dst, l->src, l->size)
 		      : desc_crc(l->src, l->size);
 }
@@ -73,7 +76,7 @@ static void load_free(struct load *l)
 	queue_free(&l->q);
 	munmap(l->src, l->size);
 	if (l->dst)
-		munmap(l->dst, l->size);
+		munmap(l->dst, l->compress ? 2 * l->size : l->size);
 }
 
 /* Add what @l was served by now. Return: whether it still has work. */
@@ -184,6 +187,55 @@ START_TEST(p13_weights_are_respected_within_10_percent)
 			      share);
 	}
 	for (unsigned int i = 0; i < 4; i++)
+		load_free(&loads[i]);
+}
+END_TEST
+
+/* ---- what a byte costs ---- */
+
+/* The module's, in codec.c, for the highest level; and in drr.h, for a slice. */
+#define COMPRESS_COST 32
+#define COST_MIN 4096
+
+/* How much more of the device than its share @a got, @each for what was served. */
+static void expect_alike(const char *what, const struct load *a, double each,
+			 const struct load *b)
+{
+	double ratio = (double)a->served * each / (double)b->served;
+
+	printf("%s: %.3f of its share\n", what, ratio);
+	ck_assert_msg(ratio > 0.9 && ratio < 1.1, "%s: %.3f of its share", what,
+		      ratio);
+}
+
+/* What it reads and what it writes count, and both more than copying does. */
+START_TEST(p13_compressing_is_served_by_what_it_costs)
+{
+	struct load loads[2] = { load_new(16, 128 * KIB, 0),
+				 load_new(256, 256 * KIB, 0) };
+	struct rng r = { 23 };
+
+	loads[0].compress = true;
+	loads[0].dst = memory(256 * KIB);
+	rng_fill(&r, loads[0].src, 128 * KIB);
+	compete(loads, 2);
+	expect_alike("compressing", &loads[0], COMPRESS_COST, &loads[1]);
+	for (int i = 0; i < 2; i++)
+		load_free(&loads[i]);
+}
+END_TEST
+
+/* Many tiny ones keep the device as busy as what they are charged for. */
+START_TEST(p13_tiny_commands_are_served_by_what_they_cost)
+{
+	const uint32_t tiny = 64, weight = 4;
+	struct load loads[2] = { load_new(4096, tiny, 1),
+				 load_new(256, 512 * KIB, weight) };
+
+	compete(loads, 2);
+	expect_alike("tiny commands", &loads[0], weight * COST_MIN / tiny,
+		     &loads[1]);
+	for (int i = 0; i < 2; i++)
 		load_free(&loads[i]);
 }
 END_TEST
@@ -357,8 +409,8 @@ static void small_beside(struct load *loads, unsigned int n, uint64_t slice)
 	load_free(&small);
 }
 
-/* The quantum for the weight that all have: the module's, in sharq.h. */
-#define SLICE (64 * KIB)
+/* The quantum for the weight that all have: the module's, in drr.h. */
+#define SLICE (256 * KIB)
 
 START_TEST(p13_small_command_waits_for_one_slice_of_each)
 {
@@ -388,6 +440,8 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p13_one_greedy_queue_gets_no_more_than_15_modest_ones,
 		  100);
 	GUEST_ADD(s, p13_weights_are_respected_within_10_percent, 100);
+	GUEST_ADD(s, p13_compressing_is_served_by_what_it_costs, 100);
+	GUEST_ADD(s, p13_tiny_commands_are_served_by_what_they_cost, 100);
 	GUEST_ADD(s, p13_small_command_waits_for_one_slice_of_each, 100);
 	GUEST_ADD(s, p13_small_command_waits_for_one_slice_of_16_mib_copies,
 		  100);

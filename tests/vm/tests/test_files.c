@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "broker.h"
@@ -101,6 +102,101 @@ START_TEST(p7_shared_ext4_destination_reaches_the_disk)
 }
 END_TEST
 
+/* All that this user may still have of the disk, in an unnamed file. */
+static int fill_disk(void)
+{
+	int fd = open(DISK_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	off_t at = 0;
+
+	ck_assert(fd >= 0);
+	for (off_t size = 64 * MIB; size;) {
+		if (!fallocate(fd, 0, at, size)) {
+			at += size;
+		} else {
+			ck_assert_int_eq(errno, ENOSPC);
+			size /= 2;
+		}
+	}
+	return fd;
+}
+
+/* The thread that copies to it is the kernel's, and root's: the client isn't. */
+START_TEST(p7_copying_to_a_hole_takes_no_blocks_that_are_root_s)
+{
+	struct queue q = queue_new(8);
+	int fd = make_file(DISK_FILE, MIB), filler;
+	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+	struct sharq_desc copy = desc_copy(map, memory(MIB), MIB);
+	struct sharq_cqe cqe;
+	struct statvfs s;
+
+	filler = fill_disk();
+	ck_assert(!fstatvfs(fd, &s));
+	/* Root could. */
+	ck_assert_uint_ge(s.f_bfree * s.f_frsize, 4 * MIB);
+	cqe = queue_run(&q, &copy);
+	ck_assert_uint_eq(cqe.status, SHARQ_FAULT_WRITE);
+	ck_assert(cqe.flags & SHARQ_CQE_ADDR_VALID);
+	ck_assert(cqe.addr - (uintptr_t)map < MIB);
+	close(filler);
+	run_ok(&q, &copy);
+	munmap(map, MIB);
+	close(fd);
+	unlink(DISK_FILE);
+	queue_free(&q);
+}
+END_TEST
+
+/* Once, though the kick is tried twice: it may not sleep at first. */
+START_TEST(p7_what_is_staged_is_counted_once)
+{
+	struct queue q = queue_new(8);
+	int fd = make_file(DISK_FILE, MIB);
+	uint8_t *map = map_file(fd, MIB, MAP_SHARED), *src = memory(MIB);
+	struct sharq_desc staged = desc_copy(map, src, 64 * KIB);
+	struct sharq_desc copied = desc_copy(src, src + MIB / 2, 100);
+	struct io_uring ring;
+
+	ck_assert(!io_uring_queue_init(4, &ring, 0));
+	queue_put(&q, &staged);
+	ck_assert_int_eq(uring_kick(&ring, &q, 0), 1);
+	queue_put(&q, &copied);
+	ck_assert_int_eq(uring_kick(&ring, &q, 0), 1);
+	queue_wait(&q, 2);
+	ck_assert_uint_eq(queue_stats(q.id).staged, 64 * KIB);
+	ck_assert_uint_eq(queue_stats(q.id).copied, 100);
+	io_uring_queue_exit(&ring);
+	munmap(map, MIB);
+	close(fd);
+	unlink(DISK_FILE);
+	queue_free(&q);
+}
+END_TEST
+
+/* There was room for more than came: that is no result. */
+START_TEST(p7_shared_ext4_destination_changes_as_far_as_the_result_goes)
+{
+	struct queue q = queue_new(8);
+	int fd = make_file(DISK_FILE, MIB);
+	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+	struct sharq_desc d =
+		desc_compress(map, MIB, memory(64 * KIB), 64 * KIB);
+	struct sharq_cqe cqe;
+
+	memset(map, 0x6b, MIB);
+	cqe = queue_run(&q, &d);
+	ck_assert_uint_eq(cqe.status, SHARQ_OK);
+	ck_assert_uint_gt(cqe.produced, 0);
+	ck_assert_uint_lt(cqe.produced, MIB);
+	ck_assert(!filled_with(map, 0x6b, cqe.produced));
+	ck_assert(filled_with(map + cqe.produced, 0x6b, MIB - cqe.produced));
+	munmap(map, MIB);
+	close(fd);
+	unlink(DISK_FILE);
+	queue_free(&q);
+}
+END_TEST
+
 /* Writeback makes pages read-only and clean, again and again. */
 struct writeback {
 	int fd;
@@ -183,31 +279,33 @@ static unsigned int pinned_pages(const char *path)
 }
 
 /*
- * Commands to and from the mapping @map of @path, held in flight. Return: how
- * many of its pages are pinned then.
+ * Commands to and from the mappings @dst and @src of @path, either may be NULL,
+ * held in flight. Return: how many of its pages are pinned then.
  */
-static unsigned int pinned_in_flight(const char *path, uint8_t *map)
+static unsigned int pinned_in_flight(const char *path, uint8_t *dst,
+				     const uint8_t *src)
 {
+	struct gate g = gate_new();
 	struct queue q = queue_new(8);
 	uint8_t *mine = memory(MIB);
-	struct sharq_desc to = desc_copy(map, mine, 64 * KIB);
-	struct sharq_desc from =
-		desc_copy(mine + MIB / 2, map + MIB / 2, 64 * KIB);
-	struct sharq_desc tiny = desc_copy(map + MIB / 4, mine, 100);
-	struct gate g = gate_new();
-	unsigned int pinned;
+	struct sharq_desc d[] = {
+		desc_copy(dst, mine, 64 * KIB),
+		desc_copy(dst + MIB / 4, mine, 100),
+		desc_copy(mine + MIB / 2, src + MIB / 2, 64 * KIB),
+	};
+	unsigned int pinned, first = dst ? 0 : 2, end = src ? 3 : 2;
 
-	to.flags = from.flags = tiny.flags = SHARQ_DESC_FENCE;
 	gate_put(&g, &q);
-	queue_put(&q, &to);
-	queue_put(&q, &from);
-	queue_put(&q, &tiny);
+	for (unsigned int i = first; i < end; i++) {
+		d[i].flags = SHARQ_DESC_FENCE;
+		queue_put(&q, &d[i]);
+	}
 	queue_kick(&q);
 	pinned = pinned_pages(path);
 	gate_open(&g, &q);
 	gate_take(&q);
-	queue_wait(&q, 3);
-	for (int i = 0; i < 3; i++)
+	queue_wait(&q, end - first);
+	for (unsigned int i = first; i < end; i++)
 		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
 	queue_free(&q);
 	munmap(mine, MIB);
@@ -220,11 +318,36 @@ START_TEST(p7_shared_ext4_page_is_never_pinned)
 	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
 
 	memset(map, 1, MIB);
-	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, map), 0);
+	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, map, map), 0);
 	/* Nor when it can be written only after an mprotect(). */
 	ck_assert(!mprotect(map + MIB / 2, MIB / 2, PROT_READ));
-	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, map), 0);
+	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, map, map), 0);
 	munmap(map, MIB);
+	close(fd);
+	unlink(DISK_FILE);
+}
+END_TEST
+
+/* Whatever mapping a source is in: it is the shared one's page. */
+START_TEST(p7_shared_ext4_page_is_never_pinned_through_another_mapping)
+{
+	int fd = make_file(DISK_FILE, MIB), other;
+	uint8_t *map = map_file(fd, MIB, MAP_SHARED), *private, *readable;
+
+	memset(map, 1, MIB);
+	private = map_file(fd, MIB, MAP_PRIVATE);
+	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, NULL, private), 0);
+	/* What is written is the client's own page, not the file's. */
+	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, private, NULL), 0);
+	ck_assert(filled_with(map, 1, MIB));
+	other = open(DISK_FILE, O_RDONLY | O_CLOEXEC);
+	readable = mmap(NULL, MIB, PROT_READ, MAP_SHARED, other, 0);
+	ck_assert(readable != MAP_FAILED);
+	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, NULL, readable), 0);
+	munmap(readable, MIB);
+	munmap(private, MIB);
+	munmap(map, MIB);
+	close(other);
 	close(fd);
 	unlink(DISK_FILE);
 }
@@ -237,7 +360,7 @@ START_TEST(p7_pinned_pages_of_tmpfs_are_seen)
 	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
 
 	memset(map, 1, MIB);
-	ck_assert_uint_ge(pinned_in_flight(TMPFS_FILE, map), 32);
+	ck_assert_uint_ge(pinned_in_flight(TMPFS_FILE, map, map), 32);
 	ck_assert_uint_eq(pinned_pages(TMPFS_FILE), 0);
 	munmap(map, MIB);
 	close(fd);
@@ -606,7 +729,15 @@ Suite *guest_suite(void)
 
 	GUEST_ADD(s, p7_shared_ext4_destination_reaches_the_disk, 60);
 	GUEST_ADD(s, p7_shared_ext4_destination_is_right_under_writeback, 60);
+	GUEST_ADD(s,
+		  p7_shared_ext4_destination_changes_as_far_as_the_result_goes,
+		  60);
+	GUEST_ADD(s, p7_what_is_staged_is_counted_once, 60);
+	GUEST_ADD(s, p7_copying_to_a_hole_takes_no_blocks_that_are_root_s, 60);
 	GUEST_ADD(s, p7_shared_ext4_page_is_never_pinned, 60);
+	GUEST_ADD(s,
+		  p7_shared_ext4_page_is_never_pinned_through_another_mapping,
+		  60);
 	GUEST_ADD(s, p7_pinned_pages_of_tmpfs_are_seen, 60);
 	GUEST_ADD(s, p7_tmpfs_works, 60);
 	GUEST_ADD(s, p7_memfd_works, 60);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "gate.h"
 #include "guest.h"
 #include "neighbour.h"
 #include "queue.h"
@@ -433,6 +434,32 @@ START_TEST(p6_a_full_cq_is_never_overwritten)
 }
 END_TEST
 
+/* Room for the completions of what is in flight is taken, too. */
+START_TEST(p6_no_more_is_in_flight_than_the_cq_holds)
+{
+	struct gate g = gate_new();
+	struct queue q = queue_new(4);
+	struct sharq_desc nop = desc_nop();
+
+	nop.flags = SHARQ_DESC_FENCE;
+	gate_put(&g, &q);
+	for (int i = 0; i < 3; i++)
+		queue_put(&q, &nop);
+	queue_kick(&q);
+	ck_assert(!(queue_poll(q.fd, POLLOUT) & POLLOUT));
+	queue_put(&q, &nop);
+	queue_publish(&q);
+	ck_assert_int_eq(queue_ioctl_kick(q.fd, 1), 0);
+	gate_open(&g, &q);
+	gate_take(&q);
+	queue_kick(&q);
+	queue_wait(&q, 4);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+	queue_free(&q);
+}
+END_TEST
+
 /* ---- addresses ---- */
 
 static void expect_fault(struct queue *q, const struct sharq_desc *d,
@@ -633,6 +660,36 @@ START_TEST(p13_memory_over_the_limit_is_denied)
 }
 END_TEST
 
+START_TEST(p13_memory_in_flight_is_within_the_limit)
+{
+	struct sharq_ctl_create request = queue_request(8);
+	struct sharq_desc copy =
+		desc_copy(memory(32 * KIB), memory(32 * KIB), 32 * KIB);
+	struct gate g = gate_new();
+	struct queue q;
+
+	request.pin_bytes = 128 * KIB;
+	q = queue_make(&request);
+	copy.flags = SHARQ_DESC_FENCE;
+	gate_put(&g, &q);
+	for (int i = 0; i < 3; i++)
+		queue_put(&q, &copy);
+	queue_publish(&q);
+	/* The gate takes two pages, each copy 16. */
+	ck_assert_int_eq(queue_ioctl_kick(q.fd, 4), 2);
+	ck_assert_uint_eq(queue_stats(q.id).pinned, 72 * KIB);
+	/* Not before something has completed is it worth another kick. */
+	ck_assert(!(queue_poll(q.fd, POLLOUT) & POLLOUT));
+	gate_open(&g, &q);
+	gate_take(&q);
+	queue_kick(&q);
+	queue_wait(&q, 3);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+	queue_free(&q);
+}
+END_TEST
+
 /* ---- the calls themselves ---- */
 
 static int call(int fd, unsigned long cmd, void *arg)
@@ -712,6 +769,8 @@ START_TEST(p6_only_the_whole_ring_can_be_mapped)
 		  MAP_FAILED);
 	ck_assert(mmap(NULL, size, rw, MAP_SHARED, q.fd, at + PAGE) ==
 		  MAP_FAILED);
+	ck_assert_int_eq(mprotect(q.map, size, PROT_READ | PROT_EXEC), -1);
+	ck_assert_int_eq(errno, EACCES);
 	queue_free(&q);
 }
 END_TEST
@@ -767,6 +826,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p6_cq_head_out_of_step_breaks_the_queue, 60);
 	GUEST_ADD(s, p6_what_the_kernel_writes_is_never_read_back, 60);
 	GUEST_ADD(s, p6_a_full_cq_is_never_overwritten, 60);
+	GUEST_ADD(s, p6_no_more_is_in_flight_than_the_cq_holds, 60);
 	GUEST_ADD(s, p6_unmapped_memory_is_a_fault_at_its_address, 60);
 	GUEST_ADD(s, p6_kernel_addresses_are_a_fault, 60);
 	GUEST_ADD(s, p6_prot_none_is_a_fault, 60);
@@ -775,6 +835,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p6_device_mappings_are_a_fault, 60);
 	GUEST_ADD(s, p6_ranges_that_wrap_are_refused, 60);
 	GUEST_ADD(s, p13_memory_over_the_limit_is_denied, 60);
+	GUEST_ADD(s, p13_memory_in_flight_is_within_the_limit, 60);
 	GUEST_ADD(s, p6_kick_s_argument_is_checked, 60);
 	GUEST_ADD(s, p6_uring_kick_s_argument_is_checked, 60);
 	GUEST_ADD(s, p6_only_the_whole_ring_can_be_mapped, 60);

@@ -45,8 +45,10 @@ static void setup(void)
 static void finish(void)
 {
 	codec = sharq_codec_free(codec);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_eq(queue_stats(queues[i].id).pinned, 0);
 		queue_free(&queues[i]);
+	}
 	queues_left(0);
 }
 
@@ -430,6 +432,26 @@ START_TEST(small_command_overtakes_a_big_one)
 }
 END_TEST
 
+/* Not at the kick, as small ones otherwise are. */
+START_TEST(small_source_is_read_after_what_it_waits_for)
+{
+	struct queue q = queue_new(4);
+	uint8_t *src = memory(64 * KIB), *dst = memory(PAGE);
+	struct sharq_desc fill = desc_fill(src, 0x77, 64 * KIB);
+	struct sharq_desc copy = desc_copy(dst, src, 100);
+
+	copy.flags = SHARQ_DESC_FENCE;
+	queue_put(&q, &fill);
+	queue_put(&q, &copy);
+	queue_kick(&q);
+	queue_wait(&q, 2);
+	ck_assert(filled_with(dst, 0x77, 100));
+	queue_free(&q);
+	munmap(src, 64 * KIB);
+	munmap(dst, PAGE);
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("soft");
@@ -440,5 +462,6 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, decompresses, 120);
 	GUEST_ADD(s, refuses_bad_streams, 120);
 	GUEST_ADD(s, small_command_overtakes_a_big_one, 60);
+	GUEST_ADD(s, small_source_is_read_after_what_it_waits_for, 60);
 	return s;
 }
