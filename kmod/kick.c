@@ -214,45 +214,6 @@ static int consume(struct kick *k)
 	return 0;
 }
 
-/* Nothing but zeros and user_data? Each word is read at most once. */
-static bool read_blank_nop(const struct sharq_desc *desc, u64 *user_data)
-{
-	const u64 *word = (const u64 *)desc;
-
-	if (READ_ONCE(word[0]))
-		return false;
-	*user_data = READ_ONCE(word[1]);
-	return !(READ_ONCE(word[2]) | READ_ONCE(word[3]) | READ_ONCE(word[4]) |
-		 READ_ONCE(word[5]) | READ_ONCE(word[6]) | READ_ONCE(word[7]));
-}
-
-/*
- * Consume NOPs up to the first other descriptor, if they needn't wait: those that
- * are seen to be well formed without sharq_check()'s table. What a kick costs
- * for each descriptor is measured by them. Return: how many.
- */
-static u32 consume_nops(struct kick *k, u32 most)
-{
-	const struct sharq_queue *q = k->q;
-	struct sharq_cqe *cqe = &k->post[k->posts];
-	u32 mask = q->depth - 1, n;
-	u64 user_data;
-
-	if (!is_next(k, 0) || !(q->caps.ops & SHARQ_OP_BIT(SHARQ_OP_NOP)) ||
-	    trace_sharq_check_enabled())
-		return 0;
-	most = min(most, POSTS - k->posts);
-	for (n = 0; n < most; n++) {
-		if (!read_blank_nop(&q->sq[(q->sq_head + n) & mask],
-				    &user_data))
-			break;
-		*cqe++ = (struct sharq_cqe){ .user_data = user_data,
-					     .status = SHARQ_OK };
-	}
-	k->posts += n;
-	return n;
-}
-
 /*
  * Count in @in_flight what may be consumed now: what is there, at most @wanted,
  * and as much as the CQ will hold. The client's indices may be nonsense: then
@@ -315,14 +276,11 @@ static int consume_all(struct kick *k, u32 reserved)
 
 	k->idle = sharq_sched_idle_order(q, 0);
 	while (n < reserved && READ_ONCE(q->state) == SHARQ_QUEUE_RUNNING) {
-		u32 nops = consume_nops(k, reserved - n);
-
-		if (!nops)
-			ret = consume(k);
+		ret = consume(k);
 		if (ret)
 			break;
-		q->sq_head += nops ?: 1;
-		n += nops ?: 1;
+		q->sq_head++;
+		n++;
 	}
 	if (n)
 		publish(k);

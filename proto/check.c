@@ -143,9 +143,9 @@ static enum sharq_field check_fields(const struct sharq_desc *desc,
 	return check_addresses(desc, rule);
 }
 
-enum sharq_status sharq_check(const struct sharq_desc *desc,
-			      const struct sharq_caps *caps,
-			      enum sharq_field *field)
+enum sharq_status sharq_check_rules(const struct sharq_desc *desc,
+				    const struct sharq_caps *caps,
+				    enum sharq_field *field)
 {
 	if (desc->op >= SHARQ_OP_COUNT ||
 	    !(caps->ops & SHARQ_OP_BIT(desc->op))) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stddef.h>
 #include <string.h>
 
 #include "check.h"
@@ -339,6 +340,71 @@ START_TEST(operands)
 }
 END_TEST
 
+/* The quick accept: a verdict is the rules' own, whatever the device can do. */
+static void expect_rules(const struct sharq_desc *d)
+{
+	const struct sharq_caps devices[] = {
+		caps,
+		{ SHARQ_OPS_ALL & ~SHARQ_OP_BIT(SHARQ_OP_NOP), MAX },
+		{ SHARQ_OP_BIT(SHARQ_OP_NOP), 0 },
+		{ 0, 0 },
+	};
+
+	for (unsigned int i = 0; i < 4; i++) {
+		enum sharq_field f = SHARQ_FIELD_COUNT, ruled = f;
+		enum sharq_status s = sharq_check(d, &devices[i], &f);
+
+		ck_assert_uint_eq(s, sharq_check_rules(d, &devices[i], &ruled));
+		ck_assert_uint_eq(f, ruled);
+	}
+}
+
+static void flip(struct sharq_desc *d, unsigned int bit)
+{
+	((unsigned char *)d)[bit / 8] ^= (unsigned char)(1U << bit % 8);
+}
+
+static int in_user_data(unsigned int bit)
+{
+	unsigned int first = 8 * offsetof(struct sharq_desc, user_data);
+
+	return bit >= first && bit < first + 64;
+}
+
+#define BITS (8 * sizeof(struct sharq_desc))
+
+START_TEST(bare_nop_is_what_the_rules_accept)
+{
+	struct sharq_desc d = { .op = SHARQ_OP_NOP };
+
+	ck_assert(sharq_is_bare_nop(&d));
+	expect_rules(&d);
+	for (unsigned int bit = 0; bit < BITS; bit++) {
+		flip(&d, bit);
+		ck_assert_msg(!sharq_is_bare_nop(&d) == !in_user_data(bit),
+			      "bit %u", bit);
+		expect_rules(&d);
+		flip(&d, bit);
+	}
+}
+END_TEST
+
+START_TEST(quick_accept_changes_no_verdict)
+{
+	FOR_EACH_OP
+	{
+		struct sharq_desc d = good(op);
+
+		expect_rules(&d);
+		for (unsigned int bit = 0; bit < BITS; bit++) {
+			flip(&d, bit);
+			expect_rules(&d);
+			flip(&d, bit);
+		}
+	}
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *s = suite_create("check");
@@ -355,5 +421,7 @@ Suite *unit_suite(void)
 	UNIT_ADD(s, largest);
 	UNIT_ADD(s, wrong_before_long);
 	UNIT_ADD(s, operands);
+	UNIT_ADD(s, bare_nop_is_what_the_rules_accept);
+	UNIT_ADD(s, quick_accept_changes_no_verdict);
 	return s;
 }
