@@ -3,19 +3,22 @@
 #include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/poll.h>
+#include <linux/sizes.h>
 
 #include "sharq.h"
 #include "trace.h"
 
 /* Completions that are posted together. */
 #define POSTS 16
+/* With so much to do the device begins while the kick goes on. */
+#define HAND_OVER SZ_256K
 
 /*
  * struct kick - one kick; kick_lock is held
  * @idle:     no command before this kick makes one of it wait, but by its FENCE
- * @ordered:  one of @accepted has FENCE or LINK
+ * @ordered:  it accepted one that has FENCE or LINK
  * @now:      when its first request was accepted, or 0
- * @accepted: for the scheduler
+ * @accepted: for the scheduler; of so many @bytes
  * @posts:    how many of @post are to be posted
  */
 struct kick {
@@ -26,6 +29,7 @@ struct kick {
 	bool ordered;
 	u64 now;
 	struct list_head accepted;
+	u64 bytes;
 	struct sharq_cqe *post;
 	unsigned int posts;
 };
@@ -38,6 +42,14 @@ static void publish(struct kick *k)
 	if (k->posts)
 		sharq_post(k->q, k->post, k->posts);
 	k->posts = 0;
+}
+
+/* What was accepted may begin. */
+static void hand_over(struct kick *k)
+{
+	if (!list_empty(&k->accepted))
+		sharq_sched_add(k->q, &k->accepted);
+	k->bytes = 0;
 }
 
 /* Would a descriptor that comes now have nothing to wait for? */
@@ -75,6 +87,7 @@ static void accept_request(struct kick *k, struct sharq_request *r)
 	if (r->desc.flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK))
 		k->ordered = true;
 	list_add_tail(&r->node, &k->accepted);
+	k->bytes += r->desc.len;
 }
 
 /* Accept what is done already, and has to wait for its turn. */
@@ -281,6 +294,10 @@ static int consume_all(struct kick *k, u32 reserved)
 			break;
 		q->sq_head++;
 		n++;
+		if (k->bytes >= HAND_OVER) {
+			publish(k);
+			hand_over(k);
+		}
 	}
 	if (n)
 		publish(k);
@@ -292,8 +309,7 @@ static int consume_all(struct kick *k, u32 reserved)
 			ret = 0;
 	}
 	/* Only now: their completions undo what give_back() noted. */
-	if (!list_empty(&k->accepted))
-		sharq_sched_add(q, &k->accepted);
+	hand_over(k);
 	return n ? n : ret;
 }
 
