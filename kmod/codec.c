@@ -106,14 +106,8 @@ static struct codec *start(struct sharq_request *r)
 static void *next_run(const struct sharq_request *r, enum sharq_field field,
 		      u32 at, u32 len, u32 limit, u32 *n)
 {
-	void *p;
-
 	*n = min(len - at, limit);
-	if (!*n)
-		return NULL;
-	p = sharq_mem_at(soft_operand(r, field), at, &len);
-	*n = min(*n, len);
-	return p;
+	return *n ? sharq_mem_at(soft_operand(r, field), at, n) : NULL;
 }
 
 static const u8 *next_in(const struct sharq_request *r, u32 limit, u32 *n)

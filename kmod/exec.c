@@ -49,43 +49,27 @@ static u32 first_difference(const u8 *a, const u8 *b, u32 len)
 	return at;
 }
 
-/*
- * struct operands - where a command's bytes lie together
- * Others than the operation's are NULL.
- */
+/* The operands of a command; others than the operation's are NULL. */
 struct operands {
-	const u8 *src;
-	const u8 *src2;
-	u8 *dst;
-	u8 *dst2;
+	const struct sharq_buf *src;
+	const struct sharq_buf *src2;
+	const struct sharq_buf *dst;
+	const struct sharq_buf *dst2;
 };
 
-/* The run of at most @n bytes from @at. Return: its length. */
-static u32 run_at(const struct sharq_request *r, u32 at, u32 n,
-		  struct operands *o)
+static struct operands operands(const struct sharq_request *r)
 {
-	*o = (struct operands){};
-	for (unsigned int i = 0; i < r->nbufs; i++) {
-		u32 run;
-		void *p = sharq_mem_at(&r->buf[i], at, &run);
+	return (struct operands){
+		.src = soft_operand(r, SHARQ_FIELD_SRC),
+		.src2 = soft_operand(r, SHARQ_FIELD_SRC2),
+		.dst = soft_operand(r, SHARQ_FIELD_DST),
+		.dst2 = soft_operand(r, SHARQ_FIELD_DST2),
+	};
+}
 
-		n = min(n, run);
-		switch (r->buf[i].op.field) {
-		case SHARQ_FIELD_SRC:
-			o->src = p;
-			break;
-		case SHARQ_FIELD_SRC2:
-			o->src2 = p;
-			break;
-		case SHARQ_FIELD_DST:
-			o->dst = p;
-			break;
-		case SHARQ_FIELD_DST2:
-			o->dst2 = p;
-			break;
-		}
-	}
-	return n;
+static void *run_at(const struct sharq_buf *buf, u32 at, u32 *n)
+{
+	return buf ? sharq_mem_at(buf, at, n) : NULL;
 }
 
 /*
@@ -100,47 +84,52 @@ static void copy(u8 *dst, const u8 *src, u32 len)
 		memmove(dst, src, len);
 }
 
-/* Return: how many of the @n bytes were done; fewer: COMPARE differs there. */
+/*
+ * At most *@n bytes from @at; *@n becomes how many of them lie together in all
+ * operands. Return: how many of these were done; fewer: COMPARE differs there.
+ */
 static u32 run_bytes(struct sharq_request *r, const struct operands *o, u32 at,
-		     u32 n)
+		     u32 *n)
 {
 	const struct sharq_desc *desc = &r->desc;
+	const u8 *src = run_at(o->src, at, n), *src2 = run_at(o->src2, at, n);
+	u8 *dst = run_at(o->dst, at, n), *dst2 = run_at(o->dst2, at, n);
 
 	switch (desc->op) {
 	case SHARQ_OP_COPY:
-		copy(o->dst, o->src, n);
+		copy(dst, src, *n);
 		break;
 	case SHARQ_OP_FILL:
-		fill(o->dst, n, (const u8 *)&desc->pattern, desc->param,
+		fill(dst, *n, (const u8 *)&desc->pattern, desc->param,
 		     at % desc->param);
 		break;
 	case SHARQ_OP_COMPARE:
-		return first_difference(o->src, o->src2, n);
+		return first_difference(src, src2, *n);
 	case SHARQ_OP_CRC32C:
-		r->cqe.crc = ~crc32c(~r->cqe.crc, o->src, n);
+		r->cqe.crc = ~crc32c(~r->cqe.crc, src, *n);
 		break;
 	case SHARQ_OP_COPY_CRC32C:
-		memcpy(o->dst, o->src, n);
+		memcpy(dst, src, *n);
 		/* Of what was copied: the source may change meanwhile. */
-		r->cqe.crc = ~crc32c(~r->cqe.crc, o->dst, n);
+		r->cqe.crc = ~crc32c(~r->cqe.crc, dst, *n);
 		break;
 	case SHARQ_OP_DUALCAST:
-		memcpy(o->dst, o->src, n);
-		memcpy(o->dst2, o->src, n);
+		memcpy(dst, src, *n);
+		memcpy(dst2, src, *n);
 		break;
 	}
-	return n;
+	return *n;
 }
 
 /* Return: how many bytes were done, as run_bytes(). */
 static u32 forward(struct sharq_request *r, u32 at, u32 len)
 {
-	struct operands o;
+	struct operands o = operands(r);
 	u32 done = 0;
 
 	while (done < len) {
-		u32 n = run_at(r, at + done, len - done, &o);
-		u32 ok = run_bytes(r, &o, at + done, n);
+		u32 n = len - done;
+		u32 ok = run_bytes(r, &o, at + done, &n);
 
 		done += ok;
 		if (ok < n)
@@ -158,17 +147,19 @@ static u32 run_before(const struct sharq_buf *buf, u32 end)
 /* A COPY whose destination begins within its source. */
 static void backward(struct sharq_request *r, u32 at, u32 len)
 {
-	const struct sharq_buf *src = soft_operand(r, SHARQ_FIELD_SRC);
-	const struct sharq_buf *dst = soft_operand(r, SHARQ_FIELD_DST);
+	struct operands o = operands(r);
 
 	while (len) {
-		u32 n = min3(len, run_before(src, at + len),
-			     run_before(dst, at + len));
-		struct operands o;
+		u32 n = min3(len, run_before(o.src, at + len),
+			     run_before(o.dst, at + len));
+
+		const u8 *src;
+		u8 *dst;
 
 		len -= n;
-		run_at(r, at + len, n, &o);
-		copy(o.dst, o.src, n);
+		src = sharq_mem_at(o.src, at + len, &n);
+		dst = sharq_mem_at(o.dst, at + len, &n);
+		copy(dst, src, n);
 	}
 }
 

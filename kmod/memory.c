@@ -13,13 +13,12 @@
 #include "sharq.h"
 #include "trace.h"
 
-/* Pages are reached by their address in the linear mapping. */
-static_assert(BITS_PER_LONG == 64 && !IS_ENABLED(CONFIG_HIGHMEM));
+/* Pages are reached in the linear mapping; they lie there as their structs do. */
+static_assert(BITS_PER_LONG == 64 && !IS_ENABLED(CONFIG_HIGHMEM) &&
+	      IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP));
 
 /* So often a fault may succeed at one address and leave nothing to pin there. */
 #define FAULTS_MAX 8
-/* Longest run that sharq_mem_at() looks for. */
-#define RUN_MAX SZ_256K
 
 /* What sharq_mem_get()'s steps return when they find that it takes staging. */
 #define STAGE 1
@@ -323,30 +322,18 @@ void sharq_mem_put(struct sharq_queue *q, struct sharq_buf *buf, bool written)
 	buf->kind = SHARQ_BUF_NONE;
 }
 
-/* Bounded, as a slice is: what comes after it would be looked at in vain. */
-static u32 run_length(const struct sharq_buf *buf, size_t from, u32 most)
-{
-	unsigned int i = from >> PAGE_SHIFT;
-	u32 run = PAGE_SIZE - offset_in_page(from);
-
-	most = min_t(u32, most, RUN_MAX);
-	for (; run < most; run += PAGE_SIZE, i++)
-		if (page_address(buf->pages[i + 1]) !=
-		    page_address(buf->pages[i]) + PAGE_SIZE)
-			return run;
-	return most;
-}
-
-void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *run)
+void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *len)
 {
 	size_t from = (size_t)buf->offset + at;
-	u32 rest = buf->op.len - at;
+	struct page **page = &buf->pages[from >> PAGE_SHIFT];
+	u32 run = PAGE_SIZE - offset_in_page(from);
+	void *p;
 
-	if (buf->kind == SHARQ_BUF_COPY) {
-		*run = rest;
+	if (buf->kind == SHARQ_BUF_COPY)
 		return buf->data + at;
-	}
-	*run = run_length(buf, from, rest);
-	return page_address(buf->pages[from >> PAGE_SHIFT]) +
-	       offset_in_page(from);
+	p = page_address(*page) + offset_in_page(from);
+	for (; run < *len && page[1] == page[0] + 1; page++)
+		run += PAGE_SIZE;
+	*len = min(run, *len);
+	return p;
 }

@@ -346,9 +346,10 @@ u64 sharq_mem_size(const struct sharq_operand *op);
 /* Let go; @written: mark pages that the device may have written dirty. */
 void sharq_mem_put(struct sharq_queue *q, struct sharq_buf *buf, bool written);
 /*
- * A run of bytes of @buf from @at: kernel address, and how many lie together.
+ * The kernel's address of @buf's bytes from @at; @len: how many are wanted (and
+ * there), becomes how many of them lie together.
  */
-void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *run);
+void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *len);
 
 /* ---- stager.c ---- */
 

@@ -66,8 +66,7 @@ static void watchdog_expired(struct timer_list *timer)
 static bool copy_piece(const struct sharq_buf *buf, u32 at, u32 n)
 {
 	void __user *user = u64_to_user_ptr(buf->op.addr + at);
-	u32 run;
-	void *kernel = sharq_mem_at(buf, at, &run);
+	void *kernel = sharq_mem_at(buf, at, &n);
 
 	return buf->op.write ? copy_to_user(user, kernel, n)
 			     : copy_from_user(kernel, user, n);
