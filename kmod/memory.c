@@ -20,6 +20,9 @@ static_assert(BITS_PER_LONG == 64 && !IS_ENABLED(CONFIG_HIGHMEM) &&
 /* So often a fault may succeed at one address and leave nothing to pin there. */
 #define FAULTS_MAX 8
 
+/* With fewer pages a second look at the VMAs isn't worth it. */
+#define FAST_MIN 16
+
 /* What sharq_mem_get()'s steps return when they find that it takes staging. */
 #define STAGE 1
 
@@ -28,6 +31,7 @@ static_assert(BITS_PER_LONG == 64 && !IS_ENABLED(CONFIG_HIGHMEM) &&
  * @addr:  of its first byte
  * @done:  bytes that are reached; addr + done begins a page, but at 0
  * @fault: with -EFAULT: the first address that can't be
+ * @anonymous: all VMAs that check_vmas() saw
  */
 struct reach {
 	struct mm_struct *mm;
@@ -35,6 +39,7 @@ struct reach {
 	unsigned long addr;
 	u32 done;
 	unsigned long fault;
+	bool anonymous;
 };
 
 static unsigned int operand_pages(const struct sharq_operand *op)
@@ -74,6 +79,7 @@ static int check_vmas(struct reach *r)
 	unsigned long end = r->addr + r->buf->op.len;
 	int ret = 0;
 
+	r->anonymous = true;
 	while (addr < end) {
 		struct vm_area_struct *vma = find_vma(r->mm, addr);
 
@@ -84,6 +90,7 @@ static int check_vmas(struct reach *r)
 		}
 		if (vma_needs_staging(vma, r->buf->op.write))
 			ret = STAGE;
+		r->anonymous &= vma_is_anonymous(vma);
 		addr = vma->vm_end;
 	}
 	return ret;
@@ -113,6 +120,18 @@ static unsigned int pages_reached(const struct reach *r)
 	return DIV_ROUND_UP_ULL(r->buf->offset + (u64)r->done, PAGE_SIZE);
 }
 
+static void set_pages_reached(struct reach *r, unsigned int n)
+{
+	if (n)
+		r->done = min_t(u64, r->buf->op.len,
+				((u64)n << PAGE_SHIFT) - r->buf->offset);
+}
+
+static unsigned int pin_flags(const struct sharq_buf *buf)
+{
+	return FOLL_NOFAULT | (buf->op.write ? FOLL_WRITE : 0);
+}
+
 /*
  * Pin as far as it goes without a fault. Why it went no further is for
  * fixup_user_fault() to say.
@@ -120,15 +139,14 @@ static unsigned int pages_reached(const struct reach *r)
 static void pin_present(struct reach *r)
 {
 	struct sharq_buf *buf = r->buf;
-	unsigned int flags = FOLL_NOFAULT | (buf->op.write ? FOLL_WRITE : 0);
 	unsigned int have = pages_reached(r);
 	long n;
 
 	n = compat_pin_user_pages((r->addr + r->done) & PAGE_MASK,
-				  buf->nr - have, flags, buf->pages + have);
+				  buf->nr - have, pin_flags(buf),
+				  buf->pages + have);
 	if (n > 0)
-		r->done = min_t(u64, buf->op.len,
-				((u64)(have + n) << PAGE_SHIFT) - buf->offset);
+		set_pages_reached(r, have + n);
 }
 
 /* Have the next page made present. May let go of mmap_lock and take it again. */
@@ -144,6 +162,42 @@ static int fault_in(struct reach *r)
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	return ret && ret != -ENOMEM ? -EFAULT : ret;
+}
+
+static bool is_anonymous(struct reach *r)
+{
+	int ret;
+
+	if (!mmap_read_trylock(r->mm))
+		return false;
+	ret = check_vmas(r);
+	mmap_read_unlock(r->mm);
+	return !ret && r->anonymous;
+}
+
+/*
+ * Pin what is present of anonymous memory without mmap_lock: with it, each page
+ * takes a walk and a lock of its own, in all longer than copying it. Another thread
+ * of the client may put a file there meanwhile: what turns out not to be
+ * anonymous is let go at once. Nothing is faulted in. For what isn't present the
+ * kernel takes mmap_lock, without a way for SIGKILL on 6.1: no longer than exit
+ * itself would wait for it.
+ */
+static void pin_fast(struct reach *r)
+{
+	struct sharq_buf *buf = r->buf;
+	int n, i;
+
+	if (buf->nr < FAST_MIN || !is_anonymous(r))
+		return;
+	n = pin_user_pages_fast(r->addr & PAGE_MASK, buf->nr, pin_flags(buf),
+				buf->pages);
+	if (n <= 0)
+		return;
+	for (i = 0; i < n && PageAnon(buf->pages[i]); i++)
+		;
+	unpin_user_pages(buf->pages + i, n - i);
+	set_pages_reached(r, i);
 }
 
 /*
@@ -234,7 +288,9 @@ static int get_pinned(struct reach *r, bool nonblock)
 	ret = alloc_page_array(buf);
 	if (ret)
 		return ret;
-	ret = reach(r, nonblock);
+	pin_fast(r);
+	if (r->done < buf->op.len)
+		ret = reach(r, nonblock);
 	if (!ret)
 		return 0;
 	unpin_user_pages(buf->pages, pages_reached(r));
