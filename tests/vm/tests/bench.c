@@ -24,10 +24,10 @@
 #include "queue.h"
 
 #define DEPTH 64
-#define KICK 32U     /* descriptors of a kick */
-#define IN_FLIGHT 8U /* of COPYs */
-#define COPIES 32U   /* in one go */
-#define LENGTH MIB   /* of a COPY; membench's, too */
+#define KICK 32U   /* descriptors of a kick */
+#define COPIES 64U /* in one go */
+#define HALF 4U	   /* of what is in flight of them */
+#define LENGTH MIB /* of a COPY; membench's, too */
 #define HUGE (2 * MIB)
 #define SIDE_S 0.2 /* how long one side of one round takes */
 #define ROUNDS_MAX 99
@@ -174,16 +174,15 @@ static void ring_nop(struct bench *b)
 	submit(b, 0);
 }
 
-/* Wait for at least one completion, take what there is. */
-static unsigned int finished(struct queue *q)
+/* Sleep until the first completion; look out for the others. */
+static void finish(struct queue *q, unsigned int n)
 {
 	struct pollfd p = { .fd = q->fd, .events = POLLIN };
-	unsigned int n;
 
-	while (!(n = queue_completed(q)))
-		expect(poll(&p, 1, PATIENCE_MS) == 1, "no completion");
+	while (queue_completed(q) < n)
+		if (!queue_completed(q))
+			expect(poll(&p, 1, PATIENCE_MS) == 1, "no completion");
 	take(q, n);
-	return n;
 }
 
 static void start_copies(struct bench *b, const struct pair *p, unsigned int n)
@@ -194,21 +193,15 @@ static void start_copies(struct bench *b, const struct pair *p, unsigned int n)
 	expect(queue_ioctl_kick(b->q.fd, n) == (int)n, "a kick");
 }
 
-/* As many again are started as have completed, until enough were. */
+/* While the device copies one half, the other is kicked. */
 static void copies(struct bench *b, const struct pair *p)
 {
-	unsigned int started = IN_FLIGHT, taken = 0;
-
-	start_copies(b, p, IN_FLIGHT);
-	while (taken < COPIES) {
-		unsigned int n = finished(&b->q), left = COPIES - started;
-
-		taken += n;
-		n = n < left ? n : left;
-		if (n)
-			start_copies(b, p, n);
-		started += n;
+	start_copies(b, p, HALF);
+	for (unsigned int i = 1; i < COPIES / HALF; i++) {
+		start_copies(b, p, HALF);
+		finish(&b->q, HALF);
 	}
+	finish(&b->q, HALF);
 }
 
 static void copies_small(struct bench *b)
@@ -228,7 +221,7 @@ static void copies_one_by_one(struct bench *b)
 
 		start_copies(b, &b->small, 1);
 		kicked = now();
-		finished(&b->q);
+		finish(&b->q, 1);
 		b->kick_s += kicked - begin;
 		b->copy_s += now() - begin;
 	}
