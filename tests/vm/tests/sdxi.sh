@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Usage: sdxi.sh COMMAND...: run it while vfio-pci has the SDXI function, whose
-# address is in SDXI_SLOT then; afterwards its driver gets it back.
+# Usage: sdxi.sh DRIVER COMMAND...: run it while DRIVER has the SDXI function,
+# whose address is in SDXI_SLOT then; afterwards its own driver gets it back.
 set -eu
 bus=/sys/bus/pci
 slot=$(grep -lx 0x120100 $bus/devices/*/class | head -n 1)
@@ -16,9 +16,11 @@ give()
 	echo "$slot" >$bus/drivers_probe
 }
 
-modprobe vfio_iommu_type1
-modprobe vfio-pci
-give vfio-pci
+driver=$1
+shift
+[ "$driver" != vfio-pci ] || modprobe vfio_iommu_type1
+modprobe "$driver"
+give "$driver"
 code=0
 SDXI_SLOT=$slot "$@" || code=$?
 give ''

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "sdxi.h"
 #include "../../../unit/unit.h"
+#include "../../svabind/svabind.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define ARENA (8UL << 20)
+#define SMALL_ARENA SVABIND_MEMORY
 #define PAGE 4096UL
 #define RING 1024
 
@@ -23,18 +28,26 @@ uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-void sdxi_open(struct sdxi *sdxi)
+static const char *slot(void)
 {
 	const char *slot = getenv("SDXI_SLOT");
-	unsigned i;
 
 	ck_assert_msg(slot, "SDXI_SLOT isn't set: sdxi.sh starts this");
+	return slot;
+}
+
+void sdxi_open(struct sdxi *sdxi)
+{
+	unsigned i;
+
 	memset(sdxi, 0, sizeof(*sdxi));
-	vfio_open(&sdxi->vfio, slot);
-	sdxi->arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE,
+	vfio_open(&sdxi->vfio, slot());
+	memcpy(sdxi->bars, sdxi->vfio.bars, sizeof(sdxi->bars));
+	sdxi->size = ARENA;
+	sdxi->arena = mmap(NULL, sdxi->size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert(sdxi->arena != MAP_FAILED);
-	vfio_map(&sdxi->vfio, sdxi->arena, ARENA);
+	vfio_map(&sdxi->vfio, sdxi->arena, sdxi->size);
 	for (i = 0; i < VECTORS; i++)
 		sdxi->events[i] = eventfd(0, EFD_NONBLOCK);
 	vfio_vectors(&sdxi->vfio, sdxi->events, VECTORS);
@@ -45,20 +58,76 @@ void sdxi_close(struct sdxi *sdxi)
 	vfio_close(&sdxi->vfio);
 }
 
+static void *map_resource(unsigned bar)
+{
+	struct stat status;
+	char path[128];
+	void *memory;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource%u",
+		 slot(), bar);
+	fd = open(path, O_RDWR);
+	ck_assert_msg(fd >= 0, "%s: %m", path);
+	ck_assert(!fstat(fd, &status));
+	memory = mmap(NULL, status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      fd, 0);
+	ck_assert_msg(memory != MAP_FAILED, "%s: %m", path);
+	close(fd);
+	return memory;
+}
+
+static void stop_function(struct sdxi *sdxi)
+{
+	sdxi_request(sdxi, SDXI_GSR_STOP_HD);
+	AWAIT(sdxi_counter(sdxi, SDXI_TEST_REG_LIVE) == 0);
+	sdxi_request(sdxi, SDXI_GSR_RESET);
+	sdxi_await_state(sdxi, SDXI_GSV_STOP);
+}
+
+void sdxi_open_bound(struct sdxi *sdxi)
+{
+	uint64_t address;
+
+	memset(sdxi, 0, sizeof(*sdxi));
+	sdxi->bond = open("/dev/svabind", O_RDWR);
+	ck_assert_msg(sdxi->bond >= 0, "/dev/svabind: %m");
+	sdxi->size = SMALL_ARENA;
+	sdxi->arena = mmap(NULL, sdxi->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   sdxi->bond, 0);
+	ck_assert_msg(sdxi->arena != MAP_FAILED, "/dev/svabind: %m");
+	ck_assert(!ioctl(sdxi->bond, SVABIND_ADDRESS, &address));
+	sdxi->offset = address - (uintptr_t)sdxi->arena;
+	sdxi->bars[SDXI_BAR_REGS] = map_resource(SDXI_BAR_REGS);
+	sdxi->bars[SDXI_BAR_DOORBELLS] = map_resource(SDXI_BAR_DOORBELLS);
+	sdxi->bars[SDXI_TEST_BAR] = map_resource(SDXI_TEST_BAR);
+	/* No driver knows of a test that was killed. */
+	stop_function(sdxi);
+	sdxi->pasid = ioctl(sdxi->bond, SVABIND_BIND);
+	if (sdxi->pasid < 0)
+		sdxi->pasid = -errno;
+}
+
+void sdxi_close_bound(struct sdxi *sdxi)
+{
+	stop_function(sdxi);
+	close(sdxi->bond);
+}
+
 void *sdxi_memory(struct sdxi *sdxi, size_t size)
 {
 	void *memory = sdxi->arena + sdxi->used;
 
 	sdxi->used += (size + PAGE - 1) & ~(PAGE - 1);
-	ck_assert_uint_le(sdxi->used, ARENA);
+	ck_assert_uint_le(sdxi->used, sdxi->size);
 	return memory;
 }
 
 static volatile uint64_t *word(const struct sdxi *sdxi, int bar,
 			       uint64_t offset)
 {
-	ck_assert_ptr_nonnull(sdxi->vfio.bars[bar]);
-	return (volatile uint64_t *)((char *)sdxi->vfio.bars[bar] + offset);
+	ck_assert_ptr_nonnull(sdxi->bars[bar]);
+	return (volatile uint64_t *)((char *)sdxi->bars[bar] + offset);
 }
 
 uint64_t sdxi_read(const struct sdxi *sdxi, unsigned reg)
@@ -109,9 +178,14 @@ void sdxi_await_event(struct sdxi *sdxi, unsigned vector)
 	AWAIT(sdxi_event(sdxi, vector));
 }
 
-static uint64_t addr(const void *memory)
+/* As the function sees it without a PASID: what isn't ours is taken as it is. */
+static uint64_t addr(const struct sdxi *sdxi, const void *memory)
 {
-	return (uintptr_t)memory;
+	const char *byte = memory;
+
+	if (byte < sdxi->arena || byte >= sdxi->arena + sdxi->size)
+		return (uintptr_t)memory;
+	return (uintptr_t)memory + sdxi->offset;
 }
 
 static void make_keys(struct cxt *cxt)
@@ -140,15 +214,15 @@ static void make_context(struct sdxi *sdxi, unsigned number,
 	cxt->write_index = sdxi_memory(sdxi, sizeof(*cxt->write_index));
 	cxt->akeys = sdxi_memory(sdxi, KEYS * sizeof(*cxt->akeys));
 	make_keys(cxt);
-	cxt->ctl->ds_ring = htole64(addr(cxt->ring) | SDXI_CXT_CTL_VL |
+	cxt->ctl->ds_ring = htole64(addr(sdxi, cxt->ring) | SDXI_CXT_CTL_VL |
 				    SDXI_CXT_CTL_SE | SDXI_CXT_CTL_CSA);
 	cxt->ctl->ds_ring_sz = htole32(RING);
-	cxt->ctl->cxt_sts = htole64(addr(cxt->sts));
-	cxt->ctl->write_index = htole64(addr(cxt->write_index));
-	cxt->l1->akey = htole64(addr(cxt->akeys));
+	cxt->ctl->cxt_sts = htole64(addr(sdxi, cxt->sts));
+	cxt->ctl->write_index = htole64(addr(sdxi, cxt->write_index));
+	cxt->l1->akey = htole64(addr(sdxi, cxt->akeys));
 	cxt->l1->misc0 = htole32(FIELD_PREP(SDXI_L1_MISC0_MAX_BUFFER, 11));
 	cxt->l1->opb_000_enb = htole32(SDXI_OPB_INTR);
-	cxt->l1->cxt_ctl = htole64(addr(cxt->ctl) | SDXI_L1_CXT_CTL_VL);
+	cxt->l1->cxt_ctl = htole64(addr(sdxi, cxt->ctl) | SDXI_L1_CXT_CTL_VL);
 }
 
 void sdxi_prepare(struct sdxi *sdxi)
@@ -158,28 +232,28 @@ void sdxi_prepare(struct sdxi *sdxi)
 	unsigned number;
 
 	sdxi->used = 0;
-	memset(sdxi->arena, 0, ARENA);
+	memset(sdxi->arena, 0, sdxi->size);
 	memset(sdxi->cxts, 0, sizeof(sdxi->cxts));
 	sdxi->l2 = sdxi_memory(sdxi, PAGE);
 	l1 = sdxi_memory(sdxi, PAGE);
 	sdxi->log = sdxi_memory(sdxi, 2 * PAGE);
 	for (number = 0; number < CONTEXTS; number++)
 		make_context(sdxi, number, l1);
-	sdxi->l2[0] = htole64(addr(l1) | SDXI_L2_ENT_VL);
+	sdxi->l2[0] = htole64(addr(sdxi, l1) | SDXI_L2_ENT_VL);
 	sdxi->cxts[SDXI_ADMIN_CXT].sts->state = SDXI_CXT_RUN;
 
 	/* CTL2's fields lie where CAP1's do. */
 	sdxi_write(sdxi, SDXI_REG_CTL2,
 		   cap & (SDXI_CTL2_MAX_BUFFER | SDXI_CTL2_MAX_AKEY_SZ |
 			  SDXI_CTL2_MAX_CXT | SDXI_CTL2_OPB_000_AVL));
-	sdxi_write(sdxi, SDXI_REG_CXT_L2, addr(sdxi->l2));
+	sdxi_write(sdxi, SDXI_REG_CXT_L2, addr(sdxi, sdxi->l2));
 	sdxi_write(sdxi, SDXI_REG_ERR_STS,
 		   SDXI_ERR_STS_STS | SDXI_ERR_STS_OVF | SDXI_ERR_STS_ERR);
 	sdxi_write(sdxi, SDXI_REG_ERR_CTL, SDXI_ERR_CTL_INTR_EN);
 	sdxi_write(sdxi, SDXI_REG_ERR_WRT, 0);
 	sdxi_write(sdxi, SDXI_REG_ERR_RD, 0);
 	sdxi_write(sdxi, SDXI_REG_ERR_CFG,
-		   addr(sdxi->log) | FIELD_PREP(SDXI_ERR_CFG_SZ, 1) |
+		   addr(sdxi, sdxi->log) | FIELD_PREP(SDXI_ERR_CFG_SZ, 1) |
 			   SDXI_ERR_CFG_EN);
 }
 
@@ -213,8 +287,8 @@ union sdxi_dsc dsc_copy(const void *src, void *dst, uint64_t len)
 	dsc.copy.size = htole32(len - 1);
 	dsc.copy.akey_src = htole16(DATA_KEY);
 	dsc.copy.akey_dst = htole16(DATA_KEY);
-	dsc.copy.addr_src = htole64(addr(src));
-	dsc.copy.addr_dst = htole64(addr(dst));
+	dsc.copy.addr_src = htole64((uintptr_t)src);
+	dsc.copy.addr_dst = htole64((uintptr_t)dst);
 	return dsc;
 }
 
@@ -265,7 +339,7 @@ struct sdxi_cst_blk *block_new(struct sdxi *sdxi, uint64_t count)
 	struct sdxi_cst_blk *block = (void *)(sdxi->arena + sdxi->used);
 
 	sdxi->used += sizeof(*block);
-	ck_assert_uint_le(sdxi->used, ARENA);
+	ck_assert_uint_le(sdxi->used, sdxi->size);
 	memset(block, 0, sizeof(*block));
 	block->signal = htole64(count);
 	return block;
@@ -282,6 +356,28 @@ bool block_await(const struct sdxi_cst_blk *block)
 	return le32toh(block->flags) & SDXI_CST_BLK_ER;
 }
 
+void cxt_bind(struct cxt *cxt)
+{
+	size_t size = cxt->size * sizeof(*cxt->ring);
+	char *memory = mmap(NULL, size + 2 * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t flags = le64toh(cxt->ctl->ds_ring) & ~SDXI_CXT_CTL_RING;
+
+	ck_assert(memory != MAP_FAILED);
+	cxt->bound = true;
+	cxt->ring = (void *)memory;
+	cxt->sts = (void *)(memory + size);
+	cxt->write_index = (void *)(memory + size + PAGE);
+	cxt->ctl->ds_ring = htole64((uintptr_t)cxt->ring | flags);
+	cxt->ctl->cxt_sts = htole64((uintptr_t)cxt->sts);
+	cxt->ctl->write_index = htole64((uintptr_t)cxt->write_index);
+	cxt->akeys[DATA_KEY].flags = htole16(SDXI_AKEY_VL | SDXI_AKEY_PV);
+	cxt->akeys[DATA_KEY].pasid = htole32(cxt->sdxi->pasid);
+	cxt->l1->misc0 |=
+		htole32(FIELD_PREP(SDXI_L1_MISC0_PASID, cxt->sdxi->pasid));
+	cxt->l1->cxt_ctl |= htole64(SDXI_L1_CXT_CTL_PV);
+}
+
 void cxt_put(struct cxt *cxt, union sdxi_dsc dsc,
 	     const struct sdxi_cst_blk *block)
 {
@@ -289,7 +385,10 @@ void cxt_put(struct cxt *cxt, union sdxi_dsc dsc,
 	int i;
 
 	AWAIT(cxt->next - le64toh(LOAD(cxt->sts->read_index)) < cxt->size);
-	dsc.generic.csb_ptr = htole64(block ? addr(block) : SDXI_DSC_NP);
+	dsc.generic.csb_ptr = SDXI_DSC_NP;
+	if (block)
+		dsc.generic.csb_ptr = htole64(
+			cxt->bound ? (uintptr_t)block : addr(cxt->sdxi, block));
 	for (i = 1; i < 8; i++)
 		slot->qw[i] = dsc.qw[i];
 	STORE(slot->qw[0], dsc.qw[0] | htole64(SDXI_DSC_VL));
@@ -339,6 +438,9 @@ void cxt_start(struct cxt *cxt)
 	struct cxt *admin = &cxt->sdxi->cxts[SDXI_ADMIN_CXT];
 
 	ck_assert(!cxt_do(admin, dsc_start(cxt->number, cxt->number)));
+	/* START doesn't wait for the page that the status is on. */
+	if (cxt->bound)
+		cxt_await_state(cxt, SDXI_CXT_RUN);
 	ck_assert_uint_eq(cxt_state(cxt), SDXI_CXT_RUN);
 }
 

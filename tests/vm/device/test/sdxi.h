@@ -22,6 +22,8 @@
 struct cxt {
 	struct sdxi *sdxi;
 	unsigned number;
+	/* Its addresses are this process's, with its PASID. */
+	bool bound;
 	uint32_t size;
 	struct sdxi_l1_ent *l1;
 	struct sdxi_cxt_ctl *ctl;
@@ -35,7 +37,14 @@ struct cxt {
 
 struct sdxi {
 	struct vfio vfio;
+	/* svabind's file, and the PASID. */
+	int bond;
+	int pasid;
+	/* Memory for the function, at arena + offset as the function sees it. */
 	char *arena;
+	size_t size;
+	uint64_t offset;
+	void *bars[6];
 	size_t used;
 	uint64_t *l2;
 	struct sdxi_errlog_ent *log;
@@ -43,8 +52,12 @@ struct sdxi {
 	struct cxt cxts[CONTEXTS];
 };
 
+/* By vfio-pci. */
 void sdxi_open(struct sdxi *sdxi);
 void sdxi_close(struct sdxi *sdxi);
+/* By svabind: no vectors, less memory; pasid is -errno if it was refused. */
+void sdxi_open_bound(struct sdxi *sdxi);
+void sdxi_close_bound(struct sdxi *sdxi);
 /* Zeroed memory of the function's. */
 void *sdxi_memory(struct sdxi *sdxi, size_t size);
 
@@ -77,6 +90,8 @@ bool block_done(const struct sdxi_cst_blk *block);
 /* In time; true with ER. */
 bool block_await(const struct sdxi_cst_blk *block);
 
+/* Before its start: ring, status, indices and data are at our addresses. */
+void cxt_bind(struct cxt *cxt);
 /* Into the next slot, with VL last; block may be NULL. */
 void cxt_put(struct cxt *cxt, union sdxi_dsc dsc,
 	     const struct sdxi_cst_blk *block);
