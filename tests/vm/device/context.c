@@ -68,10 +68,12 @@ void context_ring(struct context *cxt, uint64_t doorbell)
 
 void context_stop(struct context *cxt, enum context_stop how, bool by_function)
 {
-	if (cxt->state == CONTEXT_IDLE || cxt->stop >= how)
+	if (cxt->state == CONTEXT_IDLE)
 		return;
-	cxt->stop = how;
-	cxt->stopped_by_function = by_function;
+	if (how > cxt->stop)
+		cxt->stop = how;
+	/* The function's own stop is heard even by one that ignores others. */
+	cxt->stopped_by_function |= by_function;
 	context_wake(cxt);
 }
 
