@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ enum what {
 	ASK_CTL,
 	ASK_CREATE,
 	ASK_OPEN,
+	ASK_OPEN_INCAPABLE,
 	ASK_LET_GO,
 	ASK_TAKE,
 	ASK_DIE,
@@ -123,6 +125,22 @@ static int try_open(void)
 	return 0;
 }
 
+static int try_open_incapable(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(syscall(SYS_capset, &head, none) ? ENOSYS : -try_open());
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -ECHILD;
+	return -WEXITSTATUS(status);
+}
+
 static int load(const char *name)
 {
 	char path[PATH_SIZE];
@@ -170,6 +188,8 @@ static int serve(struct message *m, int *fd)
 		return create(m, fd);
 	case ASK_OPEN:
 		return try_open();
+	case ASK_OPEN_INCAPABLE:
+		return try_open_incapable();
 	case ASK_LET_GO:
 		return let_go();
 	case ASK_TAKE:
@@ -385,6 +405,11 @@ int broker_create_nth(struct sharq_ctl_create *arg, unsigned int nth, int *done)
 int broker_try_open(void)
 {
 	return ask_path(ASK_OPEN, NULL);
+}
+
+int broker_try_open_incapable(void)
+{
+	return ask_path(ASK_OPEN_INCAPABLE, NULL);
 }
 
 int broker_let_go(void)

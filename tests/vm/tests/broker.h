@@ -26,6 +26,8 @@ int broker_create_nth(struct sharq_ctl_create *arg, unsigned int nth,
 		      int *done);
 /* What open(/dev/sharq) gives now; it is closed again. */
 int broker_try_open(void);
+/* The same by a root that has no capability. */
+int broker_try_open_incapable(void);
 /* The controller lets go of /dev/sharq, and takes it again. */
 int broker_let_go(void);
 int broker_take(void);

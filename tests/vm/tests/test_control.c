@@ -25,6 +25,7 @@ START_TEST(control_is_root_s_and_held_once)
 {
 	ck_assert_int_eq(open(SHARQ_CONTROL_PATH, O_RDWR | O_CLOEXEC), -1);
 	ck_assert_int_eq(errno, EACCES);
+	ck_assert_int_eq(broker_try_open_incapable(), -EPERM);
 	ck_assert_int_eq(broker_try_open(), -EBUSY);
 	ck_assert_int_eq(broker_let_go(), 0);
 	ck_assert_int_eq(broker_try_open(), 0);
