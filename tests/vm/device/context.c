@@ -72,16 +72,14 @@ void context_stop(struct context *cxt, enum context_stop how, bool by_function)
 		return;
 	if (how > cxt->stop)
 		cxt->stop = how;
-	/* The function's own stop is heard even by one that ignores others. */
-	cxt->stopped_by_function |= by_function;
+	if (by_function && how > cxt->function_stop)
+		cxt->function_stop = how;
 	context_wake(cxt);
 }
 
 enum context_stop context_told(const struct context *cxt)
 {
-	bool must =
-		cxt->stop == CONTEXT_ABANDON ||
-		(cxt->stop == CONTEXT_STOP_HARD && cxt->stopped_by_function);
+	bool must = cxt->function_stop >= CONTEXT_STOP_HARD;
 
 	return cxt->wrong.ignore_stop && !must ? CONTEXT_GO : cxt->stop;
 }
@@ -262,7 +260,7 @@ static void end(struct context *cxt, int result)
 		return;
 	if (result == -EIO)
 		state = SDXI_CXT_ERR_FN;
-	else if (cxt->stopped_by_function)
+	else if (cxt->function_stop != CONTEXT_GO)
 		state = SDXI_CXT_STOP_FN;
 	else
 		state = SDXI_CXT_STOP_SW;
@@ -281,7 +279,7 @@ void context_main(void *context)
 	cxt->coroutine = NULL;
 	cxt->state = CONTEXT_IDLE;
 	cxt->stop = CONTEXT_GO;
-	cxt->stopped_by_function = false;
+	cxt->function_stop = CONTEXT_GO;
 	cxt->fn->live--;
 	context_wake(&cxt->fn->contexts[SDXI_ADMIN_CXT]);
 }

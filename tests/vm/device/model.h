@@ -73,7 +73,8 @@ struct context {
 	Coroutine *coroutine;
 	enum context_state state;
 	enum context_stop stop;
-	bool stopped_by_function;
+	/* What of that came from the function, not from a STOP. */
+	enum context_stop function_stop;
 	/* Software's START, rather than a doorbell, began it. */
 	bool started;
 	bool rung;
