@@ -235,9 +235,13 @@ unsigned int queue_serve(struct worker *w, struct queue *q)
 	struct command *done[ENGINE_BATCH];
 	struct sharq_cqe cqes[ENGINE_BATCH];
 	unsigned int taken = 0, n_done = 0;
+	uint32_t slot = sharq_ring_slot((uint32_t)q->sq_seq, q->depth);
 	uint32_t avail, room;
 	bool broken = false;
 
+	/* While sq_tail is on its way: a command that comes alone needs them next. */
+	__builtin_prefetch(&q->sq[slot]);
+	__builtin_prefetch(&q->cq[slot], 1);
 	avail = __atomic_load_n(&q->ring->sq_tail, __ATOMIC_ACQUIRE) -
 		(uint32_t)q->sq_seq;
 	if (!avail || atomic_load_explicit(&q->flags, memory_order_relaxed) &
