@@ -16,7 +16,10 @@ static void device_released(struct kref *refs)
 	struct sharq_device *dev =
 		container_of(refs, struct sharq_device, refs);
 
-	complete(&dev->released);
+	if (dev->ops->release)
+		dev->ops->release(dev);
+	else
+		complete(&dev->released);
 }
 
 void sharq_device_put(struct sharq_device *dev)
@@ -79,6 +82,8 @@ int sharq_device_register(struct sharq_device *dev)
 
 void sharq_device_unregister(struct sharq_device *dev)
 {
+	bool wait;
+
 	mutex_lock(&devices_lock);
 	list_del(&dev->node);
 	mutex_unlock(&devices_lock);
@@ -94,6 +99,8 @@ void sharq_device_unregister(struct sharq_device *dev)
 		trace_sharq_reset(dev, dev->busy);
 		dev->ops->reset(dev);
 	}
+	wait = !dev->ops->release;
 	sharq_device_put(dev);
-	wait_for_completion(&dev->released);
+	if (wait)
+		wait_for_completion(&dev->released);
 }

@@ -28,6 +28,8 @@
  * @drain:  wait, at most @timeout jiffies, until nothing that was pushed is
  *          unanswered; 0 or -ETIMEDOUT
  * @reset:  answer all that is unanswered with SHARQ_RESET
+ * @release: nobody holds the unregistered device any more: free it. May be NULL:
+ *          sharq_device_unregister() waits for that
  */
 struct sharq_device_ops {
 	int (*attach)(struct sharq_device *dev, struct sharq_queue *q);
@@ -37,6 +39,7 @@ struct sharq_device_ops {
 	void (*push)(struct sharq_device *dev, struct sharq_request *r);
 	int (*drain)(struct sharq_device *dev, unsigned long timeout);
 	void (*reset)(struct sharq_device *dev);
+	void (*release)(struct sharq_device *dev);
 };
 
 /*
@@ -75,7 +78,8 @@ struct sharq_device {
 /*
  * sharq_device_register - from now on queues can be made on it; sets @dev->id
  * sharq_device_unregister - no more queues; ends the ones there are (GONE), waits
- * until the device is idle and nobody holds it. Process context.
+ * until the device is idle: nothing is pushed any more. A device without release
+ * isn't held by anybody then. Process context.
  */
 int sharq_device_register(struct sharq_device *dev);
 void sharq_device_unregister(struct sharq_device *dev);
