@@ -7,6 +7,7 @@
 #define SHARQ_COMPAT_H
 
 #include <linux/eventfd.h>
+#include <linux/iommu.h>
 #include <linux/mm.h>
 #ifdef SHARQ_HAS_URING_CMD_H
 #include <linux/io_uring/cmd.h>
@@ -42,6 +43,29 @@ static inline long compat_pin_user_pages(unsigned long start, unsigned long n,
 	return pin_user_pages(start, n, flags, pages, NULL);
 #else
 	return pin_user_pages(start, n, flags, pages);
+#endif
+}
+
+/* Made for what @dev is behind; or an ERR_PTR(). */
+static inline struct iommu_domain *
+compat_paging_domain_alloc(struct device *dev)
+{
+#ifdef SHARQ_HAS_PAGING_DOMAIN
+	return iommu_paging_domain_alloc(dev);
+#else
+	struct iommu_domain *domain = iommu_domain_alloc(dev->bus);
+
+	return domain ?: ERR_PTR(-ENOMEM);
+#endif
+}
+
+static inline int compat_iommu_map(struct iommu_domain *domain, u64 iova,
+				   phys_addr_t phys, size_t size, int prot)
+{
+#ifdef SHARQ_HAS_IOMMU_MAP_ATOMIC
+	return iommu_map(domain, iova, phys, size, prot);
+#else
+	return iommu_map(domain, iova, phys, size, prot, GFP_KERNEL);
 #endif
 }
 

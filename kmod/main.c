@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/module.h>
 
+#include "sdxi.h"
 #include "sharq.h"
 #include "soft.h"
 
@@ -21,11 +22,16 @@ static int __init sharq_init(void)
 	ret = sharq_soft_init();
 	if (ret)
 		goto err_queue;
-	ret = sharq_control_init();
+	ret = sharq_sdxi_init();
 	if (ret)
 		goto err_soft;
+	ret = sharq_control_init();
+	if (ret)
+		goto err_sdxi;
 	return 0;
 
+err_sdxi:
+	sharq_sdxi_exit();
 err_soft:
 	sharq_soft_exit();
 err_queue:
@@ -38,6 +44,7 @@ err_request:
 static void __exit sharq_exit(void)
 {
 	sharq_control_exit();
+	sharq_sdxi_exit();
 	sharq_soft_exit();
 	sharq_queue_exit();
 	sharq_request_exit();

@@ -14,6 +14,8 @@
  *   request.c  requests: allocation, completion, posting to the CQ
  *   sched.c    order within a queue (FENCE, LINK), shares between queues
  *   soft.c     provider: kernel threads; exec.c, codec.c: the operations
+ *   sdxi.c     provider: SDXI functions (sdxi_*.c); iommu.c: what their DMA
+ *              goes through
  *   ../proto/check.c: what a descriptor may say
  *
  * A request's way: kick.c makes it and gives it to sharq_sched_add(). When order

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The provider of SDXI functions.
+ *
+ *   sdxi.c        PCI: probe, remove
+ *   sdxi_fn.c     the function: its states, its admin context, its error log
+ *   sdxi_cxt.c    a context: its memory, its ring, starting and stopping it
+ *   sdxi_shadow.c the device that the core sees: slices of requests, all in one
+ *                 context of the kernel's own; what happens when it fails
+ *   sdxi_hw.h     the standard's layouts
+ *
+ * After probe, one thread does all that touches the function: it takes what was
+ * pushed, maps it, writes descriptors, answers what was completed, and stops and
+ * starts things when they fail. So nothing here has a lock but @todo.
+ *
+ * Lifetime: the PCI driver's remove() takes the hardware down. struct sdxi stays
+ * until no queue holds its device.
+ */
+#ifndef SHARQ_SDXI_H
+#define SHARQ_SDXI_H
+
+#include <linux/bitfield.h>
+#include <linux/pci.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "iommu.h"
+#include "provider.h"
+#include "sdxi_hw.h"
+
+#define SDXI_CXT_SHADOW 1
+#define SDXI_VECTOR_SHADOW 1
+#define SDXI_VECTORS 2
+/* Keys of the shadow context. */
+#define SDXI_AKEY_DATA 0
+#define SDXI_AKEY_INTR 1
+
+/* Of @events. */
+#define SDXI_EVENT_DONE 0
+#define SDXI_EVENT_ERROR 1
+
+#define SDXI_SLOTS 16
+
+/*
+ * struct sdxi_cxt - a context, whose owner alone writes to its ring
+ * @mem:     struct sdxi_cxt_mem, then the ring, then a completion block for each
+ *           of the ring's slots: a late one harms nobody
+ * @entries: of the ring
+ * @tail:    what Write_Index is or will be; never read back
+ */
+struct sdxi_cxt {
+	u16 num;
+	u32 entries;
+	struct sharq_shared mem;
+	struct sdxi_cxt_mem *ctl;
+	union sdxi_dsc *ring;
+	struct sdxi_cst_blk *blocks;
+	void __iomem *doorbell;
+	u64 tail;
+};
+
+/*
+ * struct sdxi_slot - a slice in the function
+ * @node:   in @flight, in the ring's order, or @idle
+ * @r:      whose; NULL when idle
+ * @copied: where the function sees @copy, which holds a source of kind COPY
+ * @first, @end: of its descriptors in the ring; the last one is the interrupt
+ * @bytes:  how much of @r it does
+ * @fault:  the status that the error log gives it, or OK
+ * @tries:  how often all stood still while it was the oldest
+ */
+struct sdxi_slot {
+	struct list_head node;
+	struct sharq_request *r;
+	struct sharq_map src;
+	struct sharq_map dst;
+	void *copy;
+	dma_addr_t copied;
+	u64 first;
+	u64 end;
+	u32 bytes;
+	enum sharq_status fault;
+	unsigned int tries;
+};
+
+/*
+ * struct sdxi - one function
+ * @burial:   unregisters @dev, once; queued when the function is found dead
+ * @l2 to @errlog: tables
+ * @log_read: what ERR_RD is
+ * @events:   bits that interrupts set
+ * @lock:     taken under dev->lock in push(); protects @todo and @unanswered
+ * @todo:     pushed, not yet taken by the thread
+ * @unanswered: pushed, and sharq_slice_done() hasn't returned
+ * @wake:     the thread waits for something to do
+ * @answered: drain waits for @unanswered to be 0
+ * @moved:    jiffies when something was last completed, or begun with nothing
+ *            before it
+ * @blocked:  what is in @todo can't begin until something is completed
+ * @blamed:   slots that it stood still at for the last time since it did one
+ * @give_up:  reset() was called: end it all
+ * @dead:     answers all with RESET
+ */
+struct sdxi {
+	struct sharq_device dev;
+	struct pci_dev *pdev;
+	void __iomem *regs;
+	void __iomem *doorbells;
+	u64 cap0;
+	u64 cap1;
+	struct sharq_space *space;
+	struct work_struct burial;
+	bool registered;
+
+	struct sharq_shared l2;
+	struct sharq_shared l1;
+	struct sharq_shared errlog;
+	u64 log_read;
+	struct sdxi_cxt admin;
+	struct sdxi_cxt shadow;
+
+	struct task_struct *thread;
+	unsigned long events;
+	spinlock_t lock; /* innermost */
+	struct list_head todo;
+	unsigned int unanswered;
+	wait_queue_head_t wake;
+	wait_queue_head_t answered;
+
+	struct sdxi_slot slots[SDXI_SLOTS];
+	struct sharq_shared copies;
+	struct list_head idle;
+	struct list_head flight;
+	unsigned long moved;
+	bool blocked;
+	unsigned int blamed;
+	bool give_up;
+	bool dead;
+};
+
+static inline u64 sdxi_doorbell_stride(u64 cap0)
+{
+	return SDXI_DB_STRIDE_BYTES(FIELD_GET(SDXI_CAP0_DB_STRIDE, cap0));
+}
+
+static inline __le32 sdxi_opcode(u64 type, u64 subtype, u64 flags)
+{
+	return cpu_to_le32(FIELD_PREP(SDXI_DSC_TYPE, type) |
+			   FIELD_PREP(SDXI_DSC_SUBTYPE, subtype) | flags);
+}
+
+/* ---- sdxi_fn.c; none is called by two at once ---- */
+
+/* Read what the function is, make its tables. */
+int sdxi_fn_init(struct sdxi *s);
+void sdxi_fn_exit(struct sdxi *s);
+/* From STOP to ACTIVE, with the admin context running. */
+int sdxi_fn_start(struct sdxi *s);
+/*
+ * To STOP, from wherever it is: nothing is accessed any more. -ENODEV: it
+ * vanished; -ETIMEDOUT.
+ */
+int sdxi_fn_stop(struct sdxi *s);
+bool sdxi_fn_is_active(const struct sdxi *s);
+/*
+ * Do one command in the admin context, or several that the last one waits for;
+ * their opcodes lack VL. -ETIMEDOUT; -EIO: the function says so.
+ */
+int sdxi_fn_admin(struct sdxi *s, union sdxi_dsc *dsc, unsigned int n);
+/* The L1 entry of a context. */
+struct sdxi_l1_ent *sdxi_fn_l1(const struct sdxi *s, u16 cxt);
+/* Give each new entry of the error log to sdxi_shadow_error(). */
+void sdxi_fn_read_log(struct sdxi *s);
+
+/* ---- sdxi_cxt.c ---- */
+
+int sdxi_cxt_init(struct sdxi *s, struct sdxi_cxt *c, u16 num, u32 entries);
+void sdxi_cxt_exit(struct sdxi *s, struct sdxi_cxt *c);
+/* As new, and known to the function; it isn't running. */
+void sdxi_cxt_publish(struct sdxi *s, struct sdxi_cxt *c);
+int sdxi_cxt_start(struct sdxi *s, struct sdxi_cxt *c);
+/* Nothing of it is accessed any more, and the function doesn't know it. */
+int sdxi_cxt_stop(struct sdxi *s, struct sdxi_cxt *c);
+/* Free slots of the ring; -EIO: the function's index makes no sense. */
+int sdxi_cxt_room(const struct sdxi_cxt *c);
+/*
+ * Write a descriptor to the ring, where there is room; @block: it shall report
+ * its completion. Return: its index.
+ */
+u64 sdxi_cxt_put(struct sdxi_cxt *c, const union sdxi_dsc *dsc, bool block);
+/* Let the function see what was put. */
+void sdxi_cxt_ring(struct sdxi_cxt *c);
+/* 0: not yet; 1: completed; -EIO: with an error. */
+int sdxi_cxt_done(const struct sdxi_cxt *c, u64 index);
+/* Has the function begun with it? */
+bool sdxi_cxt_begun(const struct sdxi_cxt *c, u64 index);
+bool sdxi_cxt_runs(const struct sdxi_cxt *c);
+
+/* ---- sdxi_shadow.c ---- */
+
+int sdxi_shadow_init(struct sdxi *s);
+void sdxi_shadow_exit(struct sdxi *s);
+/* The function is up: serve. */
+int sdxi_shadow_start(struct sdxi *s);
+/* After the device was unregistered. */
+void sdxi_shadow_stop(struct sdxi *s);
+void sdxi_shadow_error(struct sdxi *s, const struct sdxi_errlog_ent *e);
+
+/* ---- sdxi.c ---- */
+
+int sharq_sdxi_init(void);
+void sharq_sdxi_exit(void);
+
+#endif /* SHARQ_SDXI_H */
