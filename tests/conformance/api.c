@@ -39,14 +39,18 @@ static void queue_info(void)
 	struct sharq_queue *q;
 
 	EXPECT_EQ(sharq_queue_open(
-			  s, &(struct sharq_queue_opts){ .path = suite.path },
+			  s,
+			  &(struct sharq_queue_opts){ .device = suite_device_id,
+						      .path = suite.path },
 			  &q),
 		  0, "sharq_queue_open");
 	EXPECT_EQ(sharq_queue_info(q, &info), 0, "sharq_queue_info");
 	EXPECT_EQ(info.depth, 64, "the default depth");
 	EXPECT(info.path == suite.path || suite.path == SHARQ_PATH_ANY,
 	       "got path %s", sharq_path_name(info.path));
-	EXPECT_EQ(info.ops, SHARQ_OPS_ALL, "operations");
+	for (unsigned int op = 0; op < SHARQ_OP_COUNT; op++)
+		EXPECT_EQ(!!(info.ops & SHARQ_OP_BIT(op)), suite_has(op),
+			  sharq_op_name(op));
 	EXPECT((info.id == 0) == (info.path == SHARQ_PATH_INLINE), "id");
 	EXPECT(info.max_transfer >= 4096, "max_transfer");
 	/* Not the best path: it must say why. */
@@ -105,6 +109,51 @@ static void wrong_options(void)
 		       w->what, text);
 		q = suite_open(s, 8, 0);
 		sharq_queue_close(q);
+	}
+	sharq_disconnect(s);
+}
+
+/* Who asks @device, or any, for @ops gets all of them, or -ENODEV. */
+static int ask_for(struct sharq *s, uint32_t device, uint32_t ops)
+{
+	const struct sharq_queue_opts o = { .device = device,
+					    .ops = ops,
+					    .path = suite.path };
+	struct sharq_queue_info info;
+	struct sharq_queue *q;
+	int r = sharq_queue_open(s, &o, &q);
+
+	if (r)
+		return r;
+	EXPECT_EQ(sharq_queue_info(q, &info), 0, "sharq_queue_info");
+	EXPECT((info.ops & ops) == ops, "asked for %#x, got %#x", ops,
+	       info.ops);
+	sharq_queue_close(q);
+	return 0;
+}
+
+static void operations_choose_the_device(void)
+{
+	struct sharq *s = suite_connect();
+	struct sharq_device dev[16];
+	int n = sharq_devices(s, dev, ARRAY_SIZE(dev));
+
+	EXPECT(n > 0 && n <= 16, "%d devices", n);
+	for (unsigned int op = SHARQ_OP_FILL; op < SHARQ_OP_COUNT; op++) {
+		uint32_t ops = SHARQ_OP_BIT(SHARQ_OP_COPY) | SHARQ_OP_BIT(op);
+		bool any = false;
+
+		for (int i = 0; i < n; i++) {
+			bool has = (dev[i].ops & ops) == ops;
+
+			if (!dev[i].id || !(dev[i].paths & 1U << suite.path))
+				continue;
+			any |= has;
+			EXPECT_EQ(ask_for(s, dev[i].id, ops), has ? 0 : -ENODEV,
+				  dev[i].name);
+		}
+		if (any)
+			EXPECT_EQ(ask_for(s, 0, ops), 0, sharq_op_name(op));
 	}
 	sharq_disconnect(s);
 }
@@ -260,6 +309,8 @@ const struct test api_tests[] = {
 	{ "p1_queue_info", queue_info, 10, false },
 	{ "open_wrong_options", wrong_options, 30, false },
 	{ "open_path_not_here", path_not_here, 30, false },
+	{ "operations_choose_the_device", operations_choose_the_device, 60,
+	  false },
 	{ "inline_beside_daemon", inline_beside, 10, false },
 	{ "inline_small_commands", inline_small, 10, false },
 	{ "staged_is_counted", staged_is_counted, 10, false },

@@ -161,6 +161,11 @@ static void each_field(void)
 		struct sharq_desc d = good(op);
 		struct sharq_cqe cqe;
 
+		if (!suite_has(op)) {
+			refused(&c, &d, SHARQ_UNSUPPORTED, SHARQ_FIELD_OP,
+				"a good one, which the device lacks");
+			continue;
+		}
 		each_scalar(&c, op);
 		each_address(&c, op);
 		each_overlap(&c, op);
@@ -226,6 +231,7 @@ static void levels_and_formats(void)
 	struct session c;
 
 	session_open(&c, 8, 0);
+	suite_needs(SHARQ_OP_COMPRESS);
 	for (unsigned int i = 0; i < 10 * SHARQ_FORMAT_COUNT; i++) {
 		struct sharq_desc d = good(SHARQ_OP_COMPRESS);
 		struct sharq_cqe cqe;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define SUITE_ASKS_FOR_ALL
 #include "suite.h"
 
 /* Runs @body in a child, whose failed expectations are this test's. */
@@ -46,7 +47,8 @@ static void expect_works(struct sharq_queue *q, const char *whose)
 
 static void call_everything(struct session *c, void *arg)
 {
-	const struct sharq_queue_opts opts = { .path = suite.path };
+	const struct sharq_queue_opts opts = { .device = suite_device_id,
+					       .path = suite.path };
 	struct sharq_queue *q = c->q, *q2;
 	struct sharq_queue_counts counts;
 	struct sharq_queue_info info;

@@ -23,6 +23,7 @@
 #define SLOWNESS 2
 #endif
 #define EXIT_SKIPPED 77
+#define EXIT_NOT_FOR_IT 78
 #define EXIT_FAILED 1
 
 struct suite suite = {
@@ -75,6 +76,20 @@ void suite_skip(const char *fmt, ...)
 	say_and_exit(EXIT_SKIPPED, "", fmt, ap);
 }
 
+static void not_for_device(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say_and_exit(EXIT_NOT_FOR_IT, "", fmt, ap);
+}
+
+void suite_needs(unsigned int op)
+{
+	if (!suite_has(op))
+		not_for_device("the device lacks %s", sharq_op_name(op));
+}
+
 static double now(void)
 {
 	struct timespec t;
@@ -117,7 +132,7 @@ static int wait_for(pid_t pid, unsigned int seconds)
 	return n == 0 ? -1 : status;
 }
 
-/* Return: EXIT_SKIPPED, EXIT_FAILED or 0. */
+/* Return: EXIT_SKIPPED, EXIT_NOT_FOR_IT, EXIT_FAILED or 0. */
 static int run(const struct test *t)
 {
 	char why[1024] = "";
@@ -150,6 +165,8 @@ static int run(const struct test *t)
 		return printf("ok   %-36s %.2f s\n", t->name, now() - start), 0;
 	else if (WEXITSTATUS(status) == EXIT_SKIPPED)
 		return printf("SKIP %-36s %s\n", t->name, why), EXIT_SKIPPED;
+	else if (WEXITSTATUS(status) == EXIT_NOT_FOR_IT)
+		return printf("n/a  %-36s %s\n", t->name, why), EXIT_NOT_FOR_IT;
 	else if (!*why)
 		snprintf(why, sizeof(why), "exited with code %d",
 			 WEXITSTATUS(status));
@@ -186,6 +203,7 @@ static bool parse_options(int argc, char **argv)
 	static const struct option options[] = {
 		{ "path", required_argument, NULL, 'p' },
 		{ "socket", required_argument, NULL, 's' },
+		{ "device", required_argument, NULL, 'd' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -201,13 +219,17 @@ static bool parse_options(int argc, char **argv)
 		case 's':
 			suite.socket = optarg;
 			break;
+		case 'd':
+			suite.device = optarg;
+			break;
 		case 'l':
 			list = true;
 			break;
 		default:
 			printf("usage: sharq-conformance [--path "
 			       "embedded|inline|shadow|direct|any]\n"
-			       "       [--socket PATH] [--list] "
+			       "       [--socket PATH] [--device NAME] "
+			       "[--list] "
 			       "[PATTERN...]\n");
 			exit(c == 'h' ? 0 : 2);
 		}
@@ -218,7 +240,7 @@ static bool parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	bool list = parse_options(argc, argv);
-	unsigned int passed = 0, failed = 0, skipped = 0;
+	unsigned int passed = 0, failed = 0, skipped = 0, others = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
@@ -236,6 +258,9 @@ int main(int argc, char **argv)
 			case EXIT_SKIPPED:
 				skipped++;
 				break;
+			case EXIT_NOT_FOR_IT:
+				others++;
+				break;
 			default:
 				failed++;
 			}
@@ -243,7 +268,10 @@ int main(int argc, char **argv)
 	}
 	if (list)
 		return 0;
-	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+	printf("%u passed, %u failed, %u skipped", passed, failed, skipped);
+	if (others)
+		printf(", %u not for this device", others);
+	putchar('\n');
 	/* A pattern that matches nothing proves nothing. */
 	return failed || !(passed + skipped) ? 1 : 0;
 }

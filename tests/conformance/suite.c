@@ -4,6 +4,36 @@
 #include <errno.h>
 #include <string.h>
 
+#define DEVICES 16
+
+uint32_t suite_device_id;
+static uint32_t suite_ops = SHARQ_OPS_ALL;
+
+static void find_device(struct sharq *s)
+{
+	struct sharq_device list[DEVICES];
+	int n = sharq_devices(s, list, DEVICES);
+
+	for (int i = 0; i < n && i < DEVICES; i++) {
+		if (strncmp(list[i].name, suite.device, strlen(suite.device)))
+			continue;
+		suite_device_id = list[i].id;
+		suite_ops = list[i].ops;
+		return;
+	}
+	EXPECT(false, "no device's name begins with %s", suite.device);
+}
+
+bool suite_has(unsigned int op)
+{
+	return suite_ops & SHARQ_OP_BIT(op);
+}
+
+bool suite_has_all(void)
+{
+	return suite_ops == SHARQ_OPS_ALL;
+}
+
 struct sharq *suite_connect(void)
 {
 	char text[512];
@@ -14,13 +44,16 @@ struct sharq *suite_connect(void)
 					    : sharq_connect(&s, suite.socket);
 	EXPECT(!r, "%s",
 	       sharq_connect_strerror(r, suite.socket, text, sizeof(text)));
+	if (suite.device)
+		find_device(s);
 	return s;
 }
 
 struct sharq_queue *suite_open(struct sharq *s, unsigned int depth,
 			       unsigned int flags)
 {
-	const struct sharq_queue_opts opts = { .path = suite.path,
+	const struct sharq_queue_opts opts = { .device = suite_device_id,
+					       .path = suite.path,
 					       .depth = depth,
 					       .flags = flags };
 	struct sharq_queue *q;

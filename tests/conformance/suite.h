@@ -25,10 +25,12 @@
 /*
  * @path:   enum sharq_path to open
  * @socket: of the daemon, NULL: the default
+ * @device: how the name of the only device to use begins, NULL: any
  */
 struct suite {
 	unsigned int path;
 	const char *socket;
+	const char *device;
 };
 extern struct suite suite;
 
@@ -69,6 +71,12 @@ void suite_skip(const char *fmt, ...)
 /* ---- connections and commands; none returns on failure ---- */
 
 struct sharq *suite_connect(void);
+/* With suite.device: its id, once connected. Else 0. */
+extern uint32_t suite_device_id;
+bool suite_has(unsigned int op);
+bool suite_has_all(void);
+/* The test isn't for a device that lacks the operation: end it, as no skip. */
+void suite_needs(unsigned int op);
 struct sharq_queue *suite_open(struct sharq *s, unsigned int depth,
 			       unsigned int flags);
 /* Both, and the device's largest transfer. */
@@ -113,5 +121,43 @@ size_t ref_deflate_bound(size_t len);
 
 void *xmalloc(size_t size);
 void *xalloc(struct sharq *s, size_t size);
+
+/*
+ * A test that goes on to what the device lacks isn't for that device. That it is
+ * refused is for verify() to see. SUITE_ASKS_FOR_ALL: the file's tests ask for
+ * what isn't done anyway.
+ */
+#ifndef SUITE_ASKS_FOR_ALL
+/* clang-format off */
+#define sharq_prep_fill(...)                                                   \
+	(suite_needs(SHARQ_OP_FILL), sharq_prep_fill(__VA_ARGS__))
+#define sharq_prep_compare(...)                                                \
+	(suite_needs(SHARQ_OP_COMPARE), sharq_prep_compare(__VA_ARGS__))
+#define sharq_prep_crc32c(...)                                                 \
+	(suite_needs(SHARQ_OP_CRC32C), sharq_prep_crc32c(__VA_ARGS__))
+#define sharq_prep_copy_crc32c(...)                                            \
+	(suite_needs(SHARQ_OP_COPY_CRC32C), sharq_prep_copy_crc32c(__VA_ARGS__))
+#define sharq_prep_dualcast(...)                                               \
+	(suite_needs(SHARQ_OP_DUALCAST), sharq_prep_dualcast(__VA_ARGS__))
+#define sharq_prep_compress(...)                                               \
+	(suite_needs(SHARQ_OP_COMPRESS), sharq_prep_compress(__VA_ARGS__))
+#define sharq_prep_decompress(...)                                             \
+	(suite_needs(SHARQ_OP_DECOMPRESS), sharq_prep_decompress(__VA_ARGS__))
+#define sharq_fill(...)                                                        \
+	(suite_needs(SHARQ_OP_FILL), sharq_fill(__VA_ARGS__))
+#define sharq_compare(...)                                                     \
+	(suite_needs(SHARQ_OP_COMPARE), sharq_compare(__VA_ARGS__))
+#define sharq_crc32c(...)                                                      \
+	(suite_needs(SHARQ_OP_CRC32C), sharq_crc32c(__VA_ARGS__))
+#define sharq_copy_crc32c(...)                                                 \
+	(suite_needs(SHARQ_OP_COPY_CRC32C), sharq_copy_crc32c(__VA_ARGS__))
+#define sharq_dualcast(...)                                                    \
+	(suite_needs(SHARQ_OP_DUALCAST), sharq_dualcast(__VA_ARGS__))
+#define sharq_compress(...)                                                    \
+	(suite_needs(SHARQ_OP_COMPRESS), sharq_compress(__VA_ARGS__))
+#define sharq_decompress(...)                                                  \
+	(suite_needs(SHARQ_OP_DECOMPRESS), sharq_decompress(__VA_ARGS__))
+/* clang-format on */
+#endif
 
 #endif /* SUITE_H */

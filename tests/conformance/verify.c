@@ -243,8 +243,31 @@ static void check_decompress(struct run *v)
 	expect_guard(v->dst, v->len, v->what);
 }
 
+/* What a device lacks it refuses, and touches nothing. */
+static void check_lacking(struct run *v)
+{
+	const struct sharq_desc d = { .op = (__u8)v->op,
+				      .len = v->len,
+				      .src = (uintptr_t)v->src,
+				      .dst = (uintptr_t)v->dst };
+	struct sharq_cqe cqe;
+
+	guard(v->dst, v->len);
+	cqe = run_desc(v->a->c->q, &d);
+	expect_status(&cqe, SHARQ_UNSUPPORTED, v->what);
+	EXPECT_EQ(cqe.consumed, SHARQ_FIELD_OP, "the field that is refused");
+	for (uint32_t i = 0; i < v->len; i++)
+		EXPECT(v->dst[i] == 0xa5, "%s: byte %u was written", v->what,
+		       i);
+	expect_guard(v->dst, v->len, v->what);
+}
+
 static void check(struct run *v)
 {
+	if (!suite_has(v->op)) {
+		check_lacking(v);
+		return;
+	}
 	switch (v->op) {
 	case SHARQ_OP_COPY:
 		check_copy(v);
