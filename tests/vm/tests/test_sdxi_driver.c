@@ -1,0 +1,728 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The sdxi provider on the device model of tests/vm/device: what it serves, and
+ * what becomes of commands when the function, or the driver, goes away.
+ *
+ * The function misbehaves by its test block, which root opened for the tests.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../device/test_block.h"
+#include "broker.h"
+#include "guest.h"
+#include "queue.h"
+
+#define PCI_DEVICES "/sys/bus/pci/devices/"
+#define DRIVER "/sys/bus/pci/drivers/sharq-sdxi/"
+#define TRACING "/sys/kernel/tracing/"
+#define IOVA_BASE "/sys/module/sharq/parameters/iova_base"
+/* Beside an MSI's: a little less than what the driver takes for its tables. */
+#define BEFORE_MSIS "0xfedf0000"
+#define ONE_SHADOW_CONTEXT 1
+#define COMMANDS 32
+
+static struct rng rng = { .state = 4 };
+
+/* ---- the device ---- */
+
+/* The first one's: its PCI address stands in it, so it keeps it. */
+static char name[SHARQ_NAME_LEN];
+
+static bool find_device(struct sharq_ctl_device *d)
+{
+	*d = (struct sharq_ctl_device){ .size = sizeof(*d) };
+	while (!broker_ctl(SHARQ_CTL_DEVICE, d)) {
+		if (*name ? !strcmp(d->name, name)
+			  : !strcmp(d->provider, "sdxi"))
+			return true;
+		d->id++;
+	}
+	return false;
+}
+
+static struct sharq_ctl_device the_device(void)
+{
+	struct sharq_ctl_device d;
+
+	ck_assert_msg(find_device(&d), "no SDXI function is served");
+	strcpy(name, d.name);
+	return d;
+}
+
+static const char *address(void)
+{
+	if (!*name)
+		the_device();
+	return name + strlen("sdxi-");
+}
+
+static struct queue sdxi_queue(unsigned int depth)
+{
+	struct sharq_ctl_create c = queue_request(depth);
+
+	c.device = the_device().id;
+	c.pin_bytes = 256 * MIB;
+	c.in_device = COMMANDS;
+	return queue_make(&c);
+}
+
+static void unbind(void)
+{
+	int r = broker_write(DRIVER "unbind", address());
+
+	ck_assert_msg(!r, "unbind: %s", strerror(-r));
+}
+
+static void bind_again(void)
+{
+	int r = broker_write(DRIVER "bind", address());
+
+	ck_assert_msg(!r, "bind: %s", strerror(-r));
+}
+
+static volatile uint64_t *test_block(void)
+{
+	static volatile uint64_t *block;
+	char path[128];
+	void *p;
+	int fd;
+
+	if (block)
+		return block;
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%d", address(),
+		 SDXI_TEST_BAR);
+	fd = broker_open(path, O_RDWR);
+	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(-fd));
+	p = mmap(NULL, SDXI_TEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		 0);
+	ck_assert_msg(p != MAP_FAILED, "%s: %s", path, strerror(errno));
+	close(fd);
+	block = p;
+	ck_assert_uint_eq(block[SDXI_TEST_REG_ID / 8], SDXI_TEST_ID);
+	return block;
+}
+
+static void command(enum sdxi_test_cmd cmd, uint64_t arg)
+{
+	volatile uint64_t *block = test_block();
+
+	block[SDXI_TEST_REG_CXT / 8] = ONE_SHADOW_CONTEXT;
+	block[SDXI_TEST_REG_ARG / 8] = arg;
+	block[SDXI_TEST_REG_CMD / 8] = cmd;
+}
+
+static uint64_t executed(void)
+{
+	return test_block()[SDXI_TEST_REG_DESCRIPTORS / 8];
+}
+
+/* Only the driver's own commands come through while the context hangs. */
+static void wait_executed(uint64_t n)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	while (executed() < n) {
+		ck_assert_msg(now_ms() < end, "nothing is done about it");
+		poll(NULL, 0, 1);
+	}
+}
+
+/* ---- a load: COMMANDS copies, each to be answered once ---- */
+
+struct load {
+	struct queue q;
+	uint32_t len;
+	uint8_t *src;
+	uint8_t *dst;
+	unsigned int by_status[SHARQ_STATUS_COUNT];
+};
+
+static struct load load_new(uint32_t len)
+{
+	struct load l = { .q = sdxi_queue(COMMANDS), .len = len };
+
+	l.src = memory((size_t)COMMANDS * len);
+	l.dst = memory((size_t)COMMANDS * len);
+	rng_fill(&rng, l.src, (size_t)COMMANDS * len);
+	return l;
+}
+
+static void load_kick(struct load *l)
+{
+	memset(l->dst, 0, (size_t)COMMANDS * l->len);
+	memset(l->by_status, 0, sizeof(l->by_status));
+	for (unsigned int i = 0; i < COMMANDS; i++) {
+		size_t at = (size_t)i * l->len;
+		struct sharq_desc d =
+			desc_copy(l->dst + at, l->src + at, l->len);
+
+		d.user_data = i;
+		queue_put(&l->q, &d);
+	}
+	queue_kick(&l->q);
+}
+
+static unsigned int completed(const struct load *l)
+{
+	return __atomic_load_n(&l->q.ring->cq_tail, __ATOMIC_ACQUIRE) -
+	       l->q.head;
+}
+
+/* Each once; an OK was copied. A dead queue's file isn't asked. */
+static void load_take(struct load *l)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t seen = 0;
+
+	while (completed(l) < COMMANDS) {
+		ck_assert_msg(now_ms() < end, "%u of %u completions",
+			      completed(l), COMMANDS);
+		poll(NULL, 0, 1);
+	}
+	ck_assert_uint_eq(completed(l), COMMANDS);
+	for (unsigned int i = 0; i < COMMANDS; i++) {
+		struct sharq_cqe cqe = queue_take(&l->q);
+		size_t at = (size_t)cqe.user_data * l->len;
+
+		ck_assert_uint_lt(cqe.user_data, COMMANDS);
+		ck_assert(!(seen & 1ULL << cqe.user_data));
+		seen |= 1ULL << cqe.user_data;
+		ck_assert_uint_lt(cqe.status, SHARQ_STATUS_COUNT);
+		l->by_status[cqe.status]++;
+		if (cqe.status != SHARQ_OK)
+			continue;
+		ck_assert_uint_eq(cqe.produced, l->len);
+		ck_assert(!memcmp(l->src + at, l->dst + at, l->len));
+	}
+}
+
+static void load_take_all_ok(struct load *l)
+{
+	load_take(l);
+	ck_assert_uint_eq(l->by_status[SHARQ_OK], COMMANDS);
+}
+
+static void load_free(struct load *l)
+{
+	queue_free(&l->q);
+	munmap(l->src, (size_t)COMMANDS * l->len);
+	munmap(l->dst, (size_t)COMMANDS * l->len);
+}
+
+static void works(void)
+{
+	struct load l = load_new(10000);
+
+	load_kick(&l);
+	load_take_all_ok(&l);
+	load_free(&l);
+}
+
+/* ---- what it serves ---- */
+
+START_TEST(p1_device_says_what_it_has)
+{
+	struct sharq_ctl_device d = the_device();
+	struct queue q = sdxi_queue(4);
+	struct sharq_desc crc = desc_crc(memory(PAGE), PAGE);
+	struct sharq_cqe cqe;
+
+	ck_assert_uint_eq(d.ops, SHARQ_OP_BIT(SHARQ_OP_NOP) |
+					 SHARQ_OP_BIT(SHARQ_OP_COPY));
+	ck_assert_uint_eq(d.paths, 1U << SHARQ_BIND_SHADOW);
+	cqe = queue_run(&q, &crc);
+	ck_assert_uint_eq(cqe.status, SHARQ_UNSUPPORTED);
+	ck_assert_uint_eq(cqe.consumed, SHARQ_FIELD_OP);
+	queue_free(&q);
+}
+END_TEST
+
+/* All of a slice's borders; what lies around stays as it is. */
+static void copy_and_compare(struct queue *q, uint8_t *dst, uint8_t *want,
+			     uint8_t *src, uint32_t to, uint32_t from,
+			     uint32_t len)
+{
+	const size_t size = 3 * MIB;
+	struct sharq_desc d = desc_copy(dst + to, src + from, len);
+	struct sharq_cqe cqe;
+
+	rng_fill(&rng, dst, size);
+	memcpy(want, dst, size);
+	memcpy(want + to, src + from, len);
+	cqe = queue_run(q, &d);
+	ck_assert_msg(cqe.status == SHARQ_OK && cqe.consumed == len &&
+			      cqe.produced == len,
+		      "%u bytes: status %u, %u, %u", len, cqe.status,
+		      cqe.consumed, cqe.produced);
+	ck_assert_msg(!memcmp(dst, want, size), "%u bytes from %u to %u", len,
+		      from, to);
+}
+
+START_TEST(copies_as_memcpy)
+{
+	static const uint32_t lens[] = {
+		0,	 1,	   511,		  512,	     513,
+		PAGE,	 PAGE + 1, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1,
+		MIB + 3, 2 * MIB,
+	};
+	uint8_t *src = memory(3 * MIB), *dst = memory(3 * MIB);
+	uint8_t *want = memory(3 * MIB);
+	struct queue q = sdxi_queue(4);
+
+	rng_fill(&rng, src, 3 * MIB);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
+		for (unsigned int n = 0; n < 4; n++)
+			copy_and_compare(&q, dst, want, src,
+					 (uint32_t)(rng_next(&rng) % MIB),
+					 (uint32_t)(rng_next(&rng) % MIB),
+					 lens[i]);
+	queue_free(&q);
+}
+END_TEST
+
+START_TEST(copies_of_many_at_once)
+{
+	struct load loads[4];
+
+	for (int i = 0; i < 4; i++)
+		loads[i] = load_new(100000 + (uint32_t)i);
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 4; i++)
+			load_kick(&loads[i]);
+		for (int i = 0; i < 4; i++)
+			load_take_all_ok(&loads[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		load_free(&loads[i]);
+}
+END_TEST
+
+/* ---- its memory ---- */
+
+static void trace(const char *file, const char *text)
+{
+	char path[128];
+	int r;
+
+	snprintf(path, sizeof(path), TRACING "%s", file);
+	r = broker_write(path, text);
+	ck_assert_msg(!r, "%s: %s", path, strerror(-r));
+}
+
+/* What was traced since the trace was emptied. */
+static char *traced(void)
+{
+	static char text[256 * KIB];
+	int fd = broker_open(TRACING "trace", O_RDONLY);
+	size_t n = 0;
+	ssize_t r;
+
+	ck_assert(fd >= 0);
+	while ((r = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t)r;
+	close(fd);
+	text[n] = 0;
+	return text;
+}
+
+static unsigned int count(const char *text, const char *end, const char *word)
+{
+	unsigned int n = 0;
+
+	while ((text = strstr(text, word)) && text < end) {
+		text += strlen(word);
+		n++;
+	}
+	return n;
+}
+
+/* Not before a completion only: before the page is unpinned, which it follows. */
+START_TEST(p9_pages_are_unmapped_before_the_completion)
+{
+	uint8_t *src = memory(64 * KIB), *dst = memory(64 * KIB);
+	struct sharq_desc d = desc_copy(dst, src, 64 * KIB);
+	struct queue q = sdxi_queue(4);
+	const char *text, *end;
+
+	trace("trace", "");
+	trace("events/iommu/map/enable", "1");
+	trace("events/iommu/unmap/enable", "1");
+	trace("events/sharq/sharq_complete/enable", "1");
+	for (int i = 0; i < 20; i++) {
+		trace("trace", "");
+		ck_assert_uint_eq(queue_run(&q, &d).status, SHARQ_OK);
+		text = traced();
+		end = strstr(text, "sharq_complete:");
+		ck_assert_msg(end, "no completion was traced");
+		ck_assert_uint_ge(count(text, end, " map:"), 2);
+		ck_assert_msg(count(text, end, " unmap:") == 2,
+			      "%u of 2 operands were unmapped",
+			      count(text, end, " unmap:"));
+	}
+	trace("events/enable", "0");
+	queue_free(&q);
+}
+END_TEST
+
+/* Written there, bytes would be interrupts, and not arrive. */
+START_TEST(p10_reserved_regions_are_left_out)
+{
+	ck_assert(!broker_write(IOVA_BASE, BEFORE_MSIS));
+	unbind();
+	bind_again();
+	works();
+	unbind();
+	ck_assert(!broker_write(IOVA_BASE, "0x1000000"));
+	bind_again();
+	works();
+}
+END_TEST
+
+/* The other function, whose group has more devices than one. */
+static const char *shared_function(void)
+{
+	static char slot[32];
+	glob_t files;
+
+	ck_assert(!glob("/sys/bus/pci/devices/*/class", 0, NULL, &files));
+	for (size_t i = 0; i < files.gl_pathc && !*slot; i++) {
+		const char *at = files.gl_pathv[i] + strlen(PCI_DEVICES);
+		char class[16] = "";
+		FILE *f = fopen(files.gl_pathv[i], "r");
+
+		ck_assert(f && fgets(class, sizeof(class), f));
+		fclose(f);
+		if (!strcmp(class, "0x120100\n") &&
+		    strncmp(at, address(), strlen(address())))
+			snprintf(slot, sizeof(slot), "%.*s",
+				 (int)strcspn(at, "/"), at);
+	}
+	globfree(&files);
+	ck_assert_msg(*slot, "there is no second function");
+	return slot;
+}
+
+/* Does the kernel's log, from where @fd is, have a line with @word? */
+static bool logged(int fd, const char *word)
+{
+	char line[1024];
+	ssize_t n;
+
+	while ((n = read(fd, line, sizeof(line) - 1)) > 0 || errno == EPIPE) {
+		line[n > 0 ? n : 0] = 0;
+		if (strstr(line, word))
+			return true;
+	}
+	return false;
+}
+
+START_TEST(p10_shared_group_is_refused_and_named)
+{
+	const char *slot = shared_function();
+	int log = broker_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	ck_assert_int_ge(log, 0);
+	ck_assert_int_ge(lseek(log, 0, SEEK_END), 0);
+	ck_assert_int_eq(broker_write(DRIVER "bind", slot), -EBUSY);
+	ck_assert(logged(log, "is shared"));
+	/* Who has it: virtio-rng's. */
+	ck_assert(logged(log, "driver virtio-pci"));
+	close(log);
+	/* Nobody else's, as it was. */
+	works();
+}
+END_TEST
+
+/* ---- going away ---- */
+
+static void expect_dead(const struct queue *q)
+{
+	ck_assert(queue_poll(q->fd, 0) & POLLHUP);
+	ck_assert_int_eq(queue_ioctl_kick(q->fd, 1), -ESHUTDOWN);
+}
+
+static void expect_gone(struct load *l)
+{
+	load_take(l);
+	ck_assert_uint_eq(l->by_status[SHARQ_OK] + l->by_status[SHARQ_RESET] +
+				  l->by_status[SHARQ_CANCELED],
+			  COMMANDS);
+	expect_dead(&l->q);
+}
+
+/* The clients' files stay open meanwhile, and don't hold it up. */
+START_TEST(p14_unbind_under_load_answers_all)
+{
+	for (int round = 0; round < 10; round++) {
+		struct load a = load_new(256 * KIB), b = load_new(3000);
+		struct sharq_ctl_device before = the_device(), after;
+
+		load_kick(&a);
+		load_kick(&b);
+		unbind();
+		ck_assert(!find_device(&after));
+		expect_gone(&a);
+		expect_gone(&b);
+		bind_again();
+		after = the_device();
+		ck_assert_uint_ne(before.id, after.id);
+		ck_assert_str_eq(before.name, after.name);
+		works();
+		load_free(&a);
+		load_free(&b);
+	}
+	queues_left(0);
+}
+END_TEST
+
+/* As hot-unplug ends. What comes back is another device, in another group. */
+START_TEST(p14_removal_under_load_answers_all)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/remove", address());
+	for (int round = 0; round < 3; round++) {
+		struct load l = load_new(64 * KIB);
+		struct sharq_ctl_device gone;
+
+		load_kick(&l);
+		ck_assert(!broker_write(path, "1"));
+		ck_assert(!find_device(&gone));
+		expect_gone(&l);
+		load_free(&l);
+		ck_assert(!broker_write("/sys/bus/pci/rescan", "1"));
+		works();
+	}
+}
+END_TEST
+
+START_TEST(p14_unbind_of_a_hanging_function_answers_all)
+{
+	struct load l = load_new(4096);
+
+	command(SDXI_TEST_HANG, 0);
+	command(SDXI_TEST_IGNORE_STOP, 0);
+	load_kick(&l);
+	unbind();
+	load_take(&l);
+	ck_assert_uint_eq(l.by_status[SHARQ_OK], 0);
+	expect_dead(&l.q);
+	load_free(&l);
+	command(SDXI_TEST_BEHAVE, 0);
+	bind_again();
+	works();
+}
+END_TEST
+
+START_TEST(p14_vanished_function_answers_all)
+{
+	struct load l = load_new(4096);
+	struct sharq_ctl_device d;
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	command(SDXI_TEST_HANG, 0);
+	load_kick(&l);
+	command(SDXI_TEST_VANISH, 0);
+	expect_gone(&l);
+	ck_assert_uint_eq(l.by_status[SHARQ_OK], 0);
+	/* Nobody is sent there any more, though the driver is still bound. */
+	while (find_device(&d)) {
+		ck_assert(now_ms() < end);
+		poll(NULL, 0, 1);
+	}
+	load_free(&l);
+	command(SDXI_TEST_BEHAVE, 0);
+	unbind();
+	bind_again();
+	works();
+}
+END_TEST
+
+/* ---- misbehaving ---- */
+
+START_TEST(p13_hung_context_is_stopped_and_all_run_again)
+{
+	struct load a = load_new(4096), b = load_new(300000);
+	uint64_t before;
+
+	command(SDXI_TEST_HANG, 0);
+	before = executed();
+	load_kick(&a);
+	load_kick(&b);
+	/* STOP, SYNC, START: the function itself goes on. */
+	wait_executed(before + 3);
+	command(SDXI_TEST_BEHAVE, 0);
+	load_take_all_ok(&a);
+	load_take_all_ok(&b);
+	load_free(&a);
+	load_free(&b);
+}
+END_TEST
+
+START_TEST(p13_unstoppable_context_resets_and_all_run_again)
+{
+	struct load a = load_new(4096), b = load_new(300000);
+	uint64_t before;
+
+	command(SDXI_TEST_HANG, 0);
+	command(SDXI_TEST_IGNORE_STOP, 0);
+	before = executed();
+	load_kick(&a);
+	load_kick(&b);
+	/* STOP, after which SYNC waits; START in the function's new life. */
+	wait_executed(before + 2);
+	command(SDXI_TEST_BEHAVE, 0);
+	load_take_all_ok(&a);
+	load_take_all_ok(&b);
+	load_free(&a);
+	load_free(&b);
+}
+END_TEST
+
+START_TEST(p13_who_hangs_it_twice_is_quarantined)
+{
+	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
+	struct sharq_desc d = desc_copy(dst, src, PAGE);
+	struct queue q = sdxi_queue(4);
+
+	command(SDXI_TEST_HANG, 0);
+	queue_put(&q, &d);
+	queue_kick(&q);
+	while (!queue_completed(&q))
+		poll(NULL, 0, 1);
+	ck_assert_uint_eq(queue_take(&q).status, SHARQ_TIMEOUT);
+	ck_assert_uint_eq(queue_seen(q.id).state, SHARQ_QUEUE_QUARANTINED);
+	expect_dead(&q);
+	command(SDXI_TEST_BEHAVE, 0);
+	works();
+	queue_free(&q);
+}
+END_TEST
+
+/* One queue after the other is blamed: at last it isn't they. */
+START_TEST(p13_function_that_always_hangs_is_given_up)
+{
+	enum {
+		QUEUES = 5,
+		BLAMED = 3
+	};
+	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
+	struct sharq_desc d = desc_copy(dst, src, PAGE);
+	unsigned int by_status[SHARQ_STATUS_COUNT] = { 0 };
+	struct queue q[QUEUES];
+	struct sharq_ctl_device gone;
+
+	command(SDXI_TEST_HANG, 0);
+	for (int i = 0; i < QUEUES; i++) {
+		q[i] = sdxi_queue(4);
+		queue_put(&q[i], &d);
+		queue_kick(&q[i]);
+	}
+	for (int i = 0; i < QUEUES; i++) {
+		while (!queue_completed(&q[i]))
+			poll(NULL, 0, 1);
+		by_status[queue_take(&q[i]).status]++;
+	}
+	ck_assert_uint_eq(by_status[SHARQ_TIMEOUT], BLAMED);
+	ck_assert_uint_eq(by_status[SHARQ_RESET], QUEUES - BLAMED);
+	while (find_device(&gone))
+		poll(NULL, 0, 1);
+	for (int i = 0; i < QUEUES; i++) {
+		expect_dead(&q[i]);
+		queue_free(&q[i]);
+	}
+	command(SDXI_TEST_BEHAVE, 0);
+	unbind();
+	bind_again();
+	works();
+}
+END_TEST
+
+static void survives(enum sdxi_test_cmd cmd, uint64_t arg)
+{
+	struct load l = load_new(5000);
+
+	command(cmd, arg);
+	load_kick(&l);
+	load_take_all_ok(&l);
+	command(SDXI_TEST_BEHAVE, 0);
+	load_kick(&l);
+	load_take_all_ok(&l);
+	load_free(&l);
+}
+
+START_TEST(p14_lost_completion_costs_time_only)
+{
+	survives(SDXI_TEST_DROP, 1);
+}
+END_TEST
+
+START_TEST(p14_late_completions_cost_time_only)
+{
+	survives(SDXI_TEST_DELAY, 20);
+}
+END_TEST
+
+START_TEST(p14_corrupt_index_costs_time_only)
+{
+	survives(SDXI_TEST_CORRUPT_INDEX, 1000000);
+}
+END_TEST
+
+START_TEST(p14_function_in_error_state_is_started_again)
+{
+	survives(SDXI_TEST_FATAL, 0);
+}
+END_TEST
+
+START_TEST(p13_error_is_its_owners_and_names_the_operand)
+{
+	struct load l = load_new(5000);
+
+	command(SDXI_TEST_FAIL_COPY, 1000);
+	load_kick(&l);
+	load_take(&l);
+	ck_assert_uint_eq(l.by_status[SHARQ_FAULT_WRITE], 1);
+	ck_assert_uint_eq(l.by_status[SHARQ_OK], COMMANDS - 1);
+	load_free(&l);
+	works();
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("sdxi");
+
+	GUEST_ADD(s, p1_device_says_what_it_has, 30);
+	GUEST_ADD(s, copies_as_memcpy, 60);
+	GUEST_ADD(s, copies_of_many_at_once, 60);
+	if (access("/sys/kernel/iommu_groups/0", F_OK)) {
+		puts("SKIP: without an IOMMU there is no P9 and P10");
+	} else {
+		GUEST_ADD(s, p9_pages_are_unmapped_before_the_completion, 60);
+		GUEST_ADD(s, p10_reserved_regions_are_left_out, 60);
+		GUEST_ADD(s, p10_shared_group_is_refused_and_named, 30);
+	}
+	GUEST_ADD(s, p14_unbind_under_load_answers_all, 90);
+	GUEST_ADD(s, p14_removal_under_load_answers_all, 60);
+	GUEST_ADD(s, p14_unbind_of_a_hanging_function_answers_all, 60);
+	GUEST_ADD(s, p14_vanished_function_answers_all, 60);
+	GUEST_ADD(s, p13_hung_context_is_stopped_and_all_run_again, 60);
+	GUEST_ADD(s, p13_unstoppable_context_resets_and_all_run_again, 60);
+	GUEST_ADD(s, p13_who_hangs_it_twice_is_quarantined, 60);
+	GUEST_ADD(s, p13_function_that_always_hangs_is_given_up, 60);
+	GUEST_ADD(s, p13_error_is_its_owners_and_names_the_operand, 30);
+	GUEST_ADD(s, p14_lost_completion_costs_time_only, 30);
+	GUEST_ADD(s, p14_late_completions_cost_time_only, 30);
+	GUEST_ADD(s, p14_corrupt_index_costs_time_only, 30);
+	GUEST_ADD(s, p14_function_in_error_state_is_started_again, 30);
+	return s;
+}
