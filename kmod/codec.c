@@ -106,8 +106,14 @@ static struct codec *start(struct sharq_request *r)
 static void *next_run(const struct sharq_request *r, enum sharq_field field,
 		      u32 at, u32 len, u32 limit, u32 *n)
 {
+	const struct sharq_buf *buf;
+
 	*n = min(len - at, limit);
-	return *n ? sharq_mem_at(soft_operand(r, field), at, n) : NULL;
+	if (!*n)
+		return NULL;
+	buf = soft_operand(r, field);
+	return buf->kind == SHARQ_BUF_WINDOW ? soft_window_at(buf->data, at, n)
+					     : sharq_mem_at(buf, at, n);
 }
 
 static const u8 *next_in(const struct sharq_request *r, u32 limit, u32 *n)

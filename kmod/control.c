@@ -182,12 +182,14 @@ static int ctl_device(struct call *c)
 		return -ENOENT;
 	d->id = dev->id;
 	d->paths = 1 << SHARQ_BIND_SHADOW;
+	if (dev->ops->direct)
+		d->paths |= 1 << SHARQ_BIND_DIRECT;
 	d->reason = dev->no_direct;
 	d->ops = dev->caps.ops;
 	d->max_transfer = dev->caps.max_transfer;
 	d->queues = READ_ONCE(dev->queues);
-	d->direct_used = 0;
-	d->direct_free = 0;
+	d->direct_used = READ_ONCE(dev->direct_used);
+	d->direct_free = dev->direct_max - d->direct_used;
 	strscpy_pad(d->name, dev->name, sizeof(d->name));
 	strscpy_pad(d->provider, dev->provider, sizeof(d->provider));
 	sharq_device_put(dev);
@@ -351,7 +353,7 @@ static long control_ioctl(struct file *file, unsigned int cmd,
 
 	if (nr >= ARRAY_SIZE(calls) || calls[nr].cmd != cmd)
 		return -ENOTTY;
-	ret = sharq_arg_get(&c, calls[nr].size, user);
+	ret = sharq_arg_get(&c, calls[nr].size, calls[nr].size, user);
 	if (ret)
 		return ret;
 	ret = calls[nr].run(&c);

@@ -70,6 +70,7 @@ int sharq_device_register(struct sharq_device *dev)
 	init_completion(&dev->released);
 	dev->busy = 0;
 	dev->queues = 0;
+	dev->direct_used = 0;
 	dev->gone = false;
 
 	guard(mutex)(&devices_lock);

@@ -17,8 +17,7 @@ const struct sharq_buf *soft_operand(const struct sharq_request *r,
 	return NULL;
 }
 
-static void fill(u8 *dst, u32 len, const u8 *pattern, u32 pattern_len,
-		 u32 phase)
+void soft_fill(u8 *dst, u32 len, const u8 *pattern, u32 pattern_len, u32 phase)
 {
 	u8 block[128 + SHARQ_MAX_PATTERN];
 	u32 period = 128 / pattern_len * pattern_len;
@@ -38,7 +37,7 @@ static void fill(u8 *dst, u32 len, const u8 *pattern, u32 pattern_len,
 	}
 }
 
-static u32 first_difference(const u8 *a, const u8 *b, u32 len)
+u32 soft_first_difference(const u8 *a, const u8 *b, u32 len)
 {
 	u32 at = 0;
 
@@ -47,6 +46,11 @@ static u32 first_difference(const u8 *a, const u8 *b, u32 len)
 	while (at < len && a[at] == b[at])
 		at++;
 	return at;
+}
+
+u32 soft_crc32c(u32 seed, const u8 *p, u32 len)
+{
+	return ~crc32c(~seed, p, len);
 }
 
 /* The operands of a command; others than the operation's are NULL. */
@@ -100,18 +104,18 @@ static u32 run_bytes(struct sharq_request *r, const struct operands *o, u32 at,
 		copy(dst, src, *n);
 		break;
 	case SHARQ_OP_FILL:
-		fill(dst, *n, (const u8 *)&desc->pattern, desc->param,
-		     at % desc->param);
+		soft_fill(dst, *n, (const u8 *)&desc->pattern, desc->param,
+			  at % desc->param);
 		break;
 	case SHARQ_OP_COMPARE:
-		return first_difference(src, src2, *n);
+		return soft_first_difference(src, src2, *n);
 	case SHARQ_OP_CRC32C:
-		r->cqe.crc = ~crc32c(~r->cqe.crc, src, *n);
+		r->cqe.crc = soft_crc32c(r->cqe.crc, src, *n);
 		break;
 	case SHARQ_OP_COPY_CRC32C:
 		memcpy(dst, src, *n);
 		/* Of what was copied: the source may change meanwhile. */
-		r->cqe.crc = ~crc32c(~r->cqe.crc, dst, *n);
+		r->cqe.crc = soft_crc32c(r->cqe.crc, dst, *n);
 		break;
 	case SHARQ_OP_DUALCAST:
 		memcpy(dst, src, *n);
@@ -172,14 +176,23 @@ static bool overlaps(const struct sharq_request *r)
 	       soft_operand(r, SHARQ_FIELD_SRC)->kind != SHARQ_BUF_COPY;
 }
 
-static bool exec_bytes(struct sharq_request *r, u32 *bytes)
+void soft_bytes_result(const struct sharq_desc *desc, u32 done,
+		       struct sharq_cqe *cqe)
 {
-	const struct sharq_desc *desc = &r->desc;
 	bool writes =
 		SHARQ_OP_BIT(desc->op) &
 		(SHARQ_OP_BIT(SHARQ_OP_COPY) | SHARQ_OP_BIT(SHARQ_OP_FILL) |
 		 SHARQ_OP_BIT(SHARQ_OP_COPY_CRC32C) |
 		 SHARQ_OP_BIT(SHARQ_OP_DUALCAST));
+
+	cqe->status = done < desc->len ? SHARQ_MISMATCH : SHARQ_OK;
+	cqe->consumed = desc->op == SHARQ_OP_FILL ? 0 : done;
+	cqe->produced = writes ? done : 0;
+}
+
+static bool exec_bytes(struct sharq_request *r, u32 *bytes)
+{
+	const struct sharq_desc *desc = &r->desc;
 	u32 left = desc->len - r->served;
 	u32 n = min(left, r->budget), done = n;
 
@@ -192,10 +205,7 @@ static bool exec_bytes(struct sharq_request *r, u32 *bytes)
 	*bytes = done;
 	if (done == n && n < left)
 		return false;
-	done += r->served;
-	r->cqe.status = done < desc->len ? SHARQ_MISMATCH : SHARQ_OK;
-	r->cqe.consumed = desc->op == SHARQ_OP_FILL ? 0 : done;
-	r->cqe.produced = writes ? done : 0;
+	soft_bytes_result(desc, r->served + done, &r->cqe);
 	return true;
 }
 

@@ -22,8 +22,8 @@ static int file_release(struct inode *inode, struct file *file)
 
 /*
  * Does the client close this because it execs, or exits with its last thread?
- * The notifier would say so, too, but not while the stager, in a page fault that
- * doesn't end, keeps the mm from going.
+ * The notifier would say so, too, but not while a thread of ours, in a page fault
+ * that doesn't end, keeps the mm from going.
  */
 static bool client_leaves(const struct sharq_queue *q)
 {
@@ -81,11 +81,11 @@ static long bind(struct sharq_queue *q, void __user *user)
 	struct sharq_bind b;
 	int ret;
 
-	ret = sharq_arg_get(&b, sizeof(b), user);
+	ret = sharq_arg_get(&b, sizeof(b), SHARQ_BIND_SIZE_SHADOW, user);
 	if (ret)
 		return ret;
 	ret = sharq_queue_bind(q, &b);
-	if (ret && ret != -EOPNOTSUPP)
+	if (ret && ret != -EOPNOTSUPP && ret != -EBUSY)
 		return ret;
 	return sharq_arg_put(user, &b, sizeof(b)) ?: ret;
 }
@@ -95,7 +95,7 @@ static long kick(struct sharq_queue *q, const void __user *user)
 	struct sharq_kick k;
 	int ret;
 
-	ret = sharq_arg_get(&k, sizeof(k), user);
+	ret = sharq_arg_get(&k, sizeof(k), sizeof(k), user);
 	if (ret)
 		return ret;
 	if (k.flags || k.reserved)
@@ -109,7 +109,7 @@ static long set_eventfd(struct sharq_queue *q, const void __user *user)
 	struct sharq_eventfd e;
 	int ret;
 
-	ret = sharq_arg_get(&e, sizeof(e), user);
+	ret = sharq_arg_get(&e, sizeof(e), sizeof(e), user);
 	if (ret)
 		return ret;
 	if (e.fd != -1)
@@ -157,22 +157,39 @@ static const struct vm_operations_struct vm_ops = {
 	.mremap = no_vma_change,
 };
 
+static vm_fault_t bell_fault(struct vm_fault *vmf)
+{
+	struct sharq_queue *q = vmf->vma->vm_file->private_data;
+
+	return q->dev->ops->direct->bell(q, vmf);
+}
+
+static const struct vm_operations_struct bell_ops = {
+	.may_split = no_vma_split,
+	.mremap = no_vma_change,
+	.fault = bell_fault,
+};
+
+/* All of the rings, or the doorbell's page. */
 static int file_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct sharq_queue *q = file->private_data;
+	bool bell = vma->vm_pgoff == sharq_bell_offset(q) >> PAGE_SHIFT;
 	int ret = sharq_queue_enter(q);
 
 	if (ret)
 		return ret;
-	if (!(vma->vm_flags & VM_SHARED) || vma->vm_pgoff ||
-	    vma->vm_end - vma->vm_start != q->map_size)
+	if (!(vma->vm_flags & VM_SHARED) ||
+	    (bell ? !q->direct : vma->vm_pgoff) ||
+	    vma->vm_end - vma->vm_start != (bell ? PAGE_SIZE : q->map_size))
 		return -EINVAL;
 	/* VM_IO: MADV_DOFORK and get_user_pages() leave it alone. */
 	compat_vm_flags_mod(vma,
-			    VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP,
+			    VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP |
+				    (bell ? VM_PFNMAP : 0),
 			    VM_MAYEXEC);
-	vma->vm_ops = &vm_ops;
-	return remap_vmalloc_range(vma, q->rings, 0);
+	vma->vm_ops = bell ? &bell_ops : &vm_ops;
+	return bell ? 0 : remap_vmalloc_range(vma, q->rings, 0);
 }
 
 /* Anybody's who may look at the client; acts on nothing of it. */
@@ -193,6 +210,10 @@ static void file_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "sharq-bytes:\t%llu\n", s.bytes);
 	seq_printf(m, "sharq-in-flight:\t%llu\n", s.in_flight);
 	seq_printf(m, "sharq-pinned:\t%llu\n", s.pinned);
+	if (READ_ONCE(q->path) != SHARQ_BIND_DIRECT)
+		return;
+	seq_printf(m, "sharq-sleeps:\t%llu\n", READ_ONCE(q->sleeps));
+	seq_printf(m, "sharq-asleep:\t%u\n", READ_ONCE(q->asleep));
 }
 
 static const struct file_operations file_ops = {
@@ -207,17 +228,42 @@ static const struct file_operations file_ops = {
 	.show_fdinfo = file_show_fdinfo,
 };
 
+/*
+ * A mapping of the file's own, so that taking the doorbell's away touches nobody
+ * else's: anonymous inodes share one.
+ */
+static int own_mapping(struct sharq_queue *q, struct file *file)
+{
+	struct inode *inode = alloc_anon_inode(file_inode(file)->i_sb);
+
+	if (IS_ERR(inode))
+		return PTR_ERR(inode);
+	q->inode = inode;
+	file->f_mapping = inode->i_mapping;
+	return 0;
+}
+
 int sharq_file_new(struct sharq_queue *q, struct file **file)
 {
-	int fd = get_unused_fd_flags(O_CLOEXEC);
+	int fd = get_unused_fd_flags(O_CLOEXEC), ret;
 
 	if (fd < 0)
 		goto err_queue;
 	*file = anon_inode_getfile("[sharq]", &file_ops, q, O_RDWR | O_CLOEXEC);
-	if (!IS_ERR(*file))
+	ret = PTR_ERR_OR_ZERO(*file);
+	if (ret)
+		goto err_fd;
+	ret = own_mapping(q, *file);
+	if (!ret)
 		return fd;
+	/* The queue goes with it. */
+	fput(*file);
 	put_unused_fd(fd);
-	fd = PTR_ERR(*file);
+	return ret;
+
+err_fd:
+	put_unused_fd(fd);
+	fd = ret;
 err_queue:
 	sharq_queue_put(q);
 	return fd;

@@ -7,17 +7,19 @@
 #include <linux/uaccess.h>
 
 /*
- * Copy @user in; what the caller doesn't know is zero. @size: of the struct. Its
- * first __u32 is set to what the caller said when that was read first.
+ * Copy @user in; what the caller doesn't know is zero. @size: of the struct; @min:
+ * what it had in its first version. Its first __u32 is set to what the caller said
+ * when that was read first.
  */
-static inline int sharq_arg_get(void *arg, u32 size, const void __user *user)
+static inline int sharq_arg_get(void *arg, u32 size, u32 min,
+				const void __user *user)
 {
 	u32 user_size;
 	int ret;
 
 	if (get_user(user_size, (const u32 __user *)user))
 		return -EFAULT;
-	if (user_size < size)
+	if (user_size < min)
 		return -EINVAL;
 	if (user_size > SZ_4K)
 		return -E2BIG;

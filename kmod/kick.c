@@ -227,12 +227,7 @@ static int consume(struct kick *k)
 	return 0;
 }
 
-/*
- * Count in @in_flight what may be consumed now: what is there, at most @wanted,
- * and as much as the CQ will hold. The client's indices may be nonsense: then
- * -EPROTO. @wanted becomes what could have been consumed with more room.
- */
-static int reserve(struct sharq_queue *q, u32 *wanted)
+int sharq_reserve(struct sharq_queue *q, u32 *wanted)
 {
 	u32 avail, head, busy;
 	int ret;
@@ -315,7 +310,7 @@ static int consume_all(struct kick *k, u32 reserved)
 
 static int kick_locked(struct kick *k, u32 wanted)
 {
-	int ret = reserve(k->q, &wanted);
+	int ret = sharq_reserve(k->q, &wanted);
 
 	k->q->stats.kicks++;
 	if (ret > 0)
@@ -338,6 +333,9 @@ int sharq_kick(struct sharq_queue *q, u32 count, bool nonblock,
 	};
 	int ret;
 
+	/* Its consumer is another, and knows nothing of kick_lock. */
+	if (q->path == SHARQ_BIND_DIRECT)
+		return -EOPNOTSUPP;
 	if (!nonblock)
 		ret = mutex_lock_killable(&q->kick_lock);
 	else

@@ -362,6 +362,7 @@ void sharq_mem_put(struct sharq_queue *q, struct sharq_buf *buf, bool written)
 	account(q, buf, -(s64)buf->nr);
 	switch (buf->kind) {
 	case SHARQ_BUF_NONE:
+	case SHARQ_BUF_WINDOW:
 		break;
 	case SHARQ_BUF_COPY:
 		kfree(buf->data);

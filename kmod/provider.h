@@ -10,6 +10,30 @@
 #include "sharq.h"
 
 /*
+ * struct sharq_direct_ops - hardware queues that clients drive themselves
+ * @start: give @q one of the device's, in q->direct. In the client's context, at
+ *         BIND; the queue isn't RUNNING yet. 0, or -errno: -EOPNOTSUPP when this
+ *         client can't have one, and *@reason says why
+ * @kill:  the client is gone, or the controller wants an end: what is being done
+ *         ends soon. Doesn't wait; may be called again, and from the mmu
+ *         notifier's release
+ * @stop:  after it nothing of the client is touched and @bell isn't called; what
+ *         was accepted is posted. @kill was called, if the queue ever was
+ *         RUNNING, and isn't any more. May sleep
+ * @bell:  a fault in the doorbell's mapping, at sharq_bell_offset() of q->inode;
+ *         at any time between @start and @stop. mmap_lock or the VMA's is held
+ *
+ * It posts with sharq_post(), reserves with sharq_reserve(), and keeps to
+ * q->state.
+ */
+struct sharq_direct_ops {
+	int (*start)(struct sharq_queue *q, enum sharq_reason *reason);
+	void (*kill)(struct sharq_queue *q);
+	void (*stop)(struct sharq_queue *q);
+	vm_fault_t (*bell)(struct sharq_queue *q, struct vm_fault *vmf);
+};
+
+/*
  * struct sharq_device_ops
  * @attach: a queue was bound to the device (process context, may sleep); 0 or
  *          -errno. May be NULL
@@ -30,6 +54,7 @@
  * @reset:  answer all that is unanswered with SHARQ_RESET
  * @release: nobody holds the unregistered device any more: free it. May be NULL:
  *          sharq_device_unregister() waits for that
+ * @direct: NULL: no direct path
  */
 struct sharq_device_ops {
 	int (*attach)(struct sharq_device *dev, struct sharq_queue *q);
@@ -40,12 +65,15 @@ struct sharq_device_ops {
 	int (*drain)(struct sharq_device *dev, unsigned long timeout);
 	void (*reset)(struct sharq_device *dev);
 	void (*release)(struct sharq_device *dev);
+	const struct sharq_direct_ops *direct;
 };
 
 /*
- * struct sharq_device - filled in by its provider up to @slots, the rest is the
- * core's (sched.c, device.c)
+ * struct sharq_device - filled in by its provider up to @direct_max, the rest is
+ * the core's (sched.c, device.c, queue.c)
+ * @no_direct: why there is no direct path, if there is none
  * @slots:   requests that it takes at once
+ * @direct_max: hardware queues for direct clients
  * @id:      set by sharq_device_register()
  * @refs:    one for the registration, one for each queue
  * @lock:    protects what follows, and of every queue on it what struct
@@ -54,6 +82,7 @@ struct sharq_device_ops {
  * @busy:    slots taken
  * @active:  queues with ready requests, in round-robin order
  * @queues:  how many are attached
+ * @direct_used: of @direct_max
  * @gone:    unregistered: accepts nothing
  */
 struct sharq_device {
@@ -63,6 +92,7 @@ struct sharq_device {
 	struct sharq_caps caps;
 	enum sharq_reason no_direct;
 	unsigned int slots;
+	unsigned int direct_max;
 
 	u32 id;
 	struct list_head node;
@@ -71,6 +101,7 @@ struct sharq_device {
 	unsigned int busy;
 	struct list_head active;
 	unsigned int queues;
+	unsigned int direct_used;
 	bool gone;
 	struct completion released;
 };

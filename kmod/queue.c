@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/cred.h>
+#include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/log2.h>
 #include <linux/module.h>
@@ -73,21 +74,75 @@ static void leave_device(struct sharq_queue *q)
 	module_put(THIS_MODULE);
 }
 
+static bool take_context(struct sharq_device *dev)
+{
+	bool free;
+
+	spin_lock(&dev->lock);
+	free = dev->direct_used < dev->direct_max;
+	if (free)
+		dev->direct_used++;
+	spin_unlock(&dev->lock);
+	return free;
+}
+
+static void give_context(struct sharq_device *dev)
+{
+	spin_lock(&dev->lock);
+	dev->direct_used--;
+	spin_unlock(&dev->lock);
+}
+
+/* Sets @b's reason if there is none. */
+static int start_direct(struct sharq_queue *q, struct sharq_bind *b)
+{
+	const struct sharq_direct_ops *ops = q->dev->ops->direct;
+	enum sharq_reason reason = SHARQ_REASON_NONE;
+	int ret;
+
+	if (!ops) {
+		b->reason = q->dev->no_direct;
+		return -EOPNOTSUPP;
+	}
+	if (!take_context(q->dev)) {
+		b->reason = SHARQ_REASON_BUSY;
+		return -EBUSY;
+	}
+	ret = ops->start(q, &reason);
+	if (!ret)
+		return 0;
+	give_context(q->dev);
+	b->reason = reason;
+	b->reason_errno = ret;
+	return ret;
+}
+
+static void stop_direct(struct sharq_queue *q)
+{
+	if (!q->direct)
+		return;
+	q->dev->ops->direct->stop(q);
+	q->direct = NULL;
+	give_context(q->dev);
+}
+
 static void queue_free(struct work_struct *work)
 {
 	struct sharq_queue *q =
 		container_of(work, struct sharq_queue, free_work);
 
-	if (q->bound) {
+	/* The notifier first: it kills what stop_direct() frees. */
+	if (q->bound)
 		mmu_notifier_unregister(&q->mn, q->mn.mm);
-		if (q->dev->ops->detach)
-			q->dev->ops->detach(q->dev, q);
-	}
+	stop_direct(q);
+	if (q->bound && q->dev->ops->detach)
+		q->dev->ops->detach(q->dev, q);
 	sharq_stager_free(q);
 	sharq_control_remove(q);
 	if (q->event)
 		eventfd_ctx_put(q->event);
 	put_pid(q->tgid);
+	iput(q->inode);
 	vfree(q->rings);
 	leave_device(q);
 	kfree(q);
@@ -233,35 +288,57 @@ static int may_bind(const struct sharq_queue *q, struct sharq_bind *b)
 		return -EPERM;
 	if (time_after64(get_jiffies_64(), q->unbound_until))
 		return -ETIMEDOUT;
+	b->reason = SHARQ_REASON_NONE;
 	b->reason_errno = 0;
-	b->reason = q->dev->no_direct;
-	if (b->path == SHARQ_BIND_DIRECT)
-		return -EOPNOTSUPP;
-	if (b->path == SHARQ_BIND_SHADOW)
-		b->reason = SHARQ_REASON_REQUESTED;
 	return 0;
 }
 
-static int attach(struct sharq_queue *q)
+/* The direct path, if it is wanted and can be had; else the reason in @b. */
+static int choose_path(struct sharq_queue *q, struct sharq_bind *b)
+{
+	bool knows = b->size >= offsetofend(struct sharq_bind, bell_offset);
+	int ret;
+
+	if (b->path == SHARQ_BIND_SHADOW || (!b->path && !knows)) {
+		b->reason = SHARQ_REASON_REQUESTED;
+		return 0;
+	}
+	if (!knows)
+		return -EINVAL;
+	ret = start_direct(q, b);
+	if (b->path == SHARQ_BIND_ANY && (ret == -EOPNOTSUPP || ret == -EBUSY))
+		return 0;
+	return ret;
+}
+
+static int attach(struct sharq_queue *q, struct sharq_bind *b)
 {
 	const struct sharq_device_ops *ops = q->dev->ops;
 	int ret;
 
-	if (q->bound)
-		return 0;
 	ret = ops->attach ? ops->attach(q->dev, q) : 0;
 	if (ret)
 		return ret;
+	ret = choose_path(q, b);
+	if (ret)
+		goto err_detach;
+	/* Last: notifiers run in the reverse order. */
 	q->mn.ops = &notifier_ops;
 	ret = mmu_notifier_register(&q->mn, current->mm);
-	if (ret) {
-		if (ops->detach)
-			ops->detach(q->dev, q);
-		/* It gives up for any signal: so that none disturbs a BIND. */
-		return ret == -EINTR ? -ERESTARTNOINTR : ret;
-	}
+	if (ret)
+		goto err_direct;
 	q->bound = true;
 	return 0;
+
+err_direct:
+	stop_direct(q);
+	/* It gives up for any signal: so that none disturbs a BIND. */
+	if (ret == -EINTR)
+		ret = -ERESTARTNOINTR;
+err_detach:
+	if (ops->detach)
+		ops->detach(q->dev, q);
+	return ret;
 }
 
 /* From here on it is the caller's; the notifier holds the mm. */
@@ -271,7 +348,7 @@ static int publish(struct sharq_queue *q, enum sharq_reason reason)
 
 	spin_lock(&q->cq_lock);
 	if (q->state == SHARQ_QUEUE_UNBOUND) {
-		q->path = SHARQ_BIND_SHADOW;
+		q->path = q->direct ? SHARQ_BIND_DIRECT : SHARQ_BIND_SHADOW;
 		q->reason = reason;
 		q->tgid = get_pid(task_tgid(current));
 		WRITE_ONCE(q->mm, current->mm);
@@ -286,7 +363,7 @@ static void describe(const struct sharq_queue *q, struct sharq_bind *b)
 {
 	struct sharq_ring_layout l = sharq_ring_layout(q->depth);
 
-	b->flags = SHARQ_BOUND_SYNC_ONLY;
+	b->flags = q->direct ? 0 : SHARQ_BOUND_SYNC_ONLY;
 	b->path = q->path;
 	b->reason = q->reason;
 	b->depth = q->depth;
@@ -299,6 +376,7 @@ static void describe(const struct sharq_queue *q, struct sharq_bind *b)
 	b->map_size = q->map_size;
 	b->map_offset = 0;
 	b->id = q->id;
+	b->bell_offset = q->direct ? sharq_bell_offset(q) : 0;
 }
 
 int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b)
@@ -308,8 +386,8 @@ int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b)
 	if (mutex_lock_killable(&q->bind_lock))
 		return -EINTR;
 	ret = may_bind(q, b);
-	if (!ret)
-		ret = attach(q);
+	if (!ret && !q->bound)
+		ret = attach(q, b);
 	if (!ret)
 		ret = publish(q, b->reason);
 	mutex_unlock(&q->bind_lock);
@@ -363,6 +441,9 @@ int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
 	if (state != SHARQ_QUEUE_BROKEN) {
 		sharq_sched_cancel(q);
 		sharq_stager_kill(q);
+		/* Of one that isn't bound yet BIND fails, and never will be. */
+		if (q->path == SHARQ_BIND_DIRECT)
+			q->dev->ops->direct->kill(q);
 	}
 	if (!first)
 		return -ESHUTDOWN;

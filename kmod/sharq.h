@@ -10,10 +10,12 @@
  *   uring.c    the kick as URING_CMD
  *   kick.c     consuming descriptors: copy, check, resolve, hand over
  *   memory.c   client memory: copying, pinning, bounce memory, accounting
+ *   borrow.c   taking on a client's address space
  *   stager.c   a client's own thread, which copies to and from what can't be pinned
  *   request.c  requests: allocation, completion, posting to the CQ
  *   sched.c    order within a queue (FENCE, LINK), shares between queues
- *   soft.c     provider: kernel threads; exec.c, codec.c: the operations
+ *   soft.c     provider: kernel threads; exec.c, codec.c: the operations;
+ *              soft_direct.c, soft_user.c: its direct path
  *   sdxi.c     provider: SDXI functions (sdxi_*.c); iommu.c: what their DMA
  *              goes through
  *   ../proto/check.c: what a descriptor may say
@@ -24,6 +26,10 @@
  * the stager if it needs copying out; then sharq_request_complete() posts its
  * completion and sharq_sched_done() lets go what waited for it.
  *
+ * A direct queue has no requests: what the provider started at BIND takes its
+ * descriptors from the ring and posts their completions, by sharq_reserve() and
+ * sharq_post() as kick.c does.
+ *
  * Locks, outermost first:
  *   q->bind_lock (mutex)  binding; mmap_lock is taken under it, to register the
  *                         notifier, so mmap() can't take it
@@ -33,13 +39,15 @@
  *   q->cq_lock (spinlock) the CQ, the state
  *   events.lock (spinlock, control.c) what the controller hasn't fetched
  * bind_lock and kick_lock are never held together. All spinlocks are taken from
- * process context only.
+ * process context only. The doorbell's fault handler, under mmap_lock, takes none
+ * of these; who takes the doorbell's mapping away holds none of these.
  *
  * Lifetimes: a queue is held by its file (one reference) and by each request;
- * its stager goes when it is freed. The file's release ends it (GONE); the last put
- * has it freed by a work item, as that waits for the mmu notifier, which may be
- * what did the last put. A queue holds its device; its client's mm is held by
- * mmgrab() only: mm_users never longer than one access.
+ * its stager and what serves its direct path go when it is freed. The file's
+ * release ends it (GONE); the last put has it freed by a work item, as that waits
+ * for the mmu notifier, which may be what did the last put. A queue holds its
+ * device; its client's mm is held by mmgrab() only: mm_users never longer than one
+ * access, or one burst of a direct queue's commands.
  */
 #ifndef SHARQ_H
 #define SHARQ_H
@@ -65,6 +73,7 @@
 
 struct sharq_device;
 struct sharq_stager;
+struct inode;
 struct io_uring_cmd;
 
 /* Sources up to this are copied at the kick instead of pinned. */
@@ -91,6 +100,7 @@ enum sharq_buf_kind {
 	SHARQ_BUF_COPY,	  /* of a source, taken at the kick: @data */
 	SHARQ_BUF_PINNED, /* the client's pages */
 	SHARQ_BUF_STAGED, /* pages of ours; the stager copies */
+	SHARQ_BUF_WINDOW, /* the soft provider's own */
 };
 
 /*
@@ -98,7 +108,7 @@ enum sharq_buf_kind {
  * @op:     the operand, as sharq_operands() gave it
  * @offset: of the first byte in @pages[0]
  * @pages:  @nr of them; == @few when they fit there
- * @data:   COPY: kernel memory, not pages
+ * @data:   COPY: kernel memory, not pages; WINDOW: the provider's
  */
 struct sharq_buf {
 	struct sharq_operand op;
@@ -108,6 +118,27 @@ struct sharq_buf {
 	struct page **pages;
 	struct page *few[2];
 	void *data;
+};
+
+/*
+ * struct sharq_borrow - a thread of ours that acts as a client at times
+ * @task:     the thread; it has allowed SIGKILL
+ * @client:   its process; @cred: its credentials; @mm: its memory (mmgrab)
+ * @watchdog: runs meanwhile: the client may be gone but for our hold on @mm, or
+ *            @limit (jiffies; 0: none) be over, counted from @since
+ * @ours:     the thread's own credentials meanwhile
+ * @killed:   never again
+ */
+struct sharq_borrow {
+	struct task_struct *task;
+	struct pid *client;
+	const struct cred *cred;
+	const struct cred *ours;
+	struct mm_struct *mm;
+	struct timer_list watchdog;
+	unsigned long since;
+	unsigned long limit;
+	bool killed;
 };
 
 /*
@@ -152,12 +183,18 @@ struct sharq_request {
  * struct sharq_queue - a client's queue
  *
  * Baked in at creation: @id to @label.
+ * @inode:     its file's mapping is this one's, which is no other file's
  * @rings:     vmalloc_user(): struct sharq_ring, SQ, CQ; mapped by the client.
  *             All in it is the client's to change at any time
  * @state:     enum sharq_queue_state; written under @cq_lock, read anywhere
  * @mm:        whose it is, once bound (mmgrab); set once, before RUNNING
  * @tgid:      who bound it
  * @bound:     attached to the device, and @mn registered with @mm: to be undone
+ * @direct:    the provider's, of a direct queue; set before @mn is registered.
+ *             Others than BIND may use it only if @path is DIRECT: else BIND may
+ *             yet fail, and free it
+ * @sleeps, @asleep: how often what serves the direct path fell asleep, and whether
+ *             it is; its to write
  * @unbound_until: jiffies64 until which BIND is accepted
  *
  * kick_lock: @sq_head; @stats.kicks, .short_kicks, .copied, .staged
@@ -180,6 +217,9 @@ struct sharq_request {
  *   @ordered: requests with FENCE or LINK that aren't completed (an atomic: kick.c
  *             reads it without the lock, and only its own kicks raise it)
  * @pinned:    bytes held by requests, against @pin_bytes
+ *
+ * Of a direct queue @sq_head, @cq_tail and @stats are written by what serves it
+ * alone, @cq_tail and @stats' counts under cq_lock.
  */
 struct sharq_queue {
 	u64 id;
@@ -197,6 +237,7 @@ struct sharq_queue {
 	struct work_struct free_work;
 	struct sharq_notice *notice; /* control.c's */
 
+	struct inode *inode;
 	struct sharq_ring *rings;
 	struct sharq_desc *sq;
 	struct sharq_cqe *cq;
@@ -210,6 +251,9 @@ struct sharq_queue {
 	struct pid *tgid;
 	struct mmu_notifier mn;
 	bool bound; /* bind_lock */
+	void *direct;
+	u64 sleeps;
+	bool asleep;
 	u64 unbound_until;
 
 	struct mutex kick_lock; /* consuming */
@@ -239,6 +283,12 @@ struct sharq_queue {
 	struct sharq_stager
 		*stager; /* kick_lock; made for the first that needs it */
 };
+
+/* In its file's mapping, where the doorbell's page lies: behind the rings. */
+static inline u64 sharq_bell_offset(const struct sharq_queue *q)
+{
+	return q->map_size;
+}
 
 static inline bool sharq_state_dead(enum sharq_queue_state s)
 {
@@ -330,6 +380,14 @@ void sharq_batch_put(struct sharq_batch *batch);
 int sharq_kick(struct sharq_queue *q, u32 count, bool nonblock,
 	       struct sharq_batch *batch);
 
+/*
+ * Count in in_flight what may be consumed now: what is there, at most *@wanted,
+ * and as much as the CQ will hold. Return: how many; 0 also in a pause; or
+ * -EPROTO: the client's indices are nonsense; -ESHUTDOWN. *@wanted becomes what
+ * could have been consumed with more room. The caller is the only consumer.
+ */
+int sharq_reserve(struct sharq_queue *q, u32 *wanted);
+
 /* ---- memory.c ---- */
 
 /*
@@ -352,6 +410,23 @@ void sharq_mem_put(struct sharq_queue *q, struct sharq_buf *buf, bool written);
  * there), becomes how many of them lie together.
  */
 void *sharq_mem_at(const struct sharq_buf *buf, u32 at, u32 *len);
+
+/* ---- borrow.c ---- */
+
+/* Client's context. @client, @limit: see struct sharq_borrow. Then set @task. */
+void sharq_borrow_init(struct sharq_borrow *b, struct pid *client,
+		       unsigned long limit);
+/* After the thread has ended. */
+void sharq_borrow_fini(struct sharq_borrow *b);
+/*
+ * In the thread, from begin to end (none after an error): user memory is the
+ * client's; a fatal signal may come, and copying fail for it. -ESHUTDOWN: the
+ * client is gone.
+ */
+int sharq_borrow_begin(struct sharq_borrow *b);
+void sharq_borrow_end(struct sharq_borrow *b);
+/* Any process context: interrupt it now, refuse to begin again. */
+void sharq_borrow_kill(struct sharq_borrow *b);
 
 /* ---- stager.c ---- */
 

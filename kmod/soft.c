@@ -137,6 +137,7 @@ static const struct sharq_device_ops soft_ops = {
 	.push = soft_push,
 	.drain = soft_drain,
 	.reset = soft_reset,
+	.direct = &soft_direct_ops,
 };
 
 static void stop_threads(void)
@@ -173,7 +174,7 @@ int sharq_soft_init(void)
 		.provider = "soft",
 		.ops = &soft_ops,
 		.caps = { .ops = SHARQ_OPS_ALL, .max_transfer = 16 << 20 },
-		.no_direct = SHARQ_REASON_DEVICE,
+		.direct_max = SOFT_DIRECT_MAX,
 	};
 	spin_lock_init(&soft.lock);
 	INIT_LIST_HEAD(&soft.work);

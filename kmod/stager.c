@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A client's own thread, for memory that can't be pinned: copies with page
- * faults as if the client did it, and may wait as long as the client's files let
- * it. So it serves this client alone, and can be killed in the middle of a fault.
+ * A client's own thread, for memory that can't be pinned: copies as the client.
  *
  * It holds no reference to its queue: the requests that it is given do. It ends
  * when the queue is freed.
  */
-#include <linux/cred.h>
 #include <linux/kthread.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/timer.h>
 #include <linux/uaccess.h>
 
 #include "sharq.h"
@@ -20,48 +15,22 @@
 
 /*
  * No request's copying takes longer, in one direction, as far as a signal can
- * end it. So often it is seen whether anybody but us still wants the copy.
+ * end it.
  */
 #define COPY_LIMIT (30 * HZ)
-#define COPY_LOOK HZ
 
 /*
  * struct sharq_stager
- * @cred:     the client's, when it first needed the thread
- * @watchdog: runs during a copy, which is @mm's and must end by @until (jiffies)
- * @killed:   nothing is copied any more
+ * @client:   begun when it first needed the thread
  * @in, @out: requests to copy in and out
  */
 struct sharq_stager {
-	struct task_struct *task;
-	const struct cred *cred;
-	struct timer_list watchdog;
-	struct mm_struct *mm;
-	unsigned long until;
-	bool killed;
+	struct sharq_borrow client;
 	wait_queue_head_t wait;
 	spinlock_t lock; /* what follows */
 	struct list_head in;
 	struct list_head out;
 };
-
-/* Ends the page fault that the thread may be in. */
-static void interrupt_copy(struct sharq_stager *s)
-{
-	send_sig(SIGKILL, s->task, 1);
-}
-
-/* A client that is dead but for our hold on its memory is let go at once. */
-static void watchdog_expired(struct timer_list *timer)
-{
-	struct sharq_stager *s =
-		container_of(timer, struct sharq_stager, watchdog);
-
-	if (time_before(jiffies, s->until) && atomic_read(&s->mm->mm_users) > 1)
-		mod_timer(timer, jiffies + COPY_LOOK);
-	else
-		interrupt_copy(s);
-}
 
 static bool copy_piece(const struct sharq_buf *buf, u32 at, u32 n)
 {
@@ -119,26 +88,13 @@ static int copy_bufs(struct sharq_request *r, bool write, u64 *fault)
 static int copy_as_client(struct sharq_stager *s, struct sharq_request *r,
 			  bool write, u64 *fault)
 {
-	struct mm_struct *mm = r->queue->mm;
-	const struct cred *kernel;
-	int ret;
+	int ret = sharq_borrow_begin(&s->client);
 
-	if (READ_ONCE(s->killed) || !mmget_not_zero(mm))
-		return -ESHUTDOWN;
-	kthread_use_mm(mm);
-	s->mm = mm;
-	s->until = jiffies + COPY_LIMIT;
-	mod_timer(&s->watchdog, jiffies + COPY_LOOK);
-	/* A fault allocates blocks: root's would get past quotas and reserves. */
-	kernel = override_creds(s->cred);
+	if (ret)
+		return ret;
 	ret = copy_bufs(r, write, fault);
-	revert_creds(kernel);
-	timer_delete_sync(&s->watchdog);
-	kthread_unuse_mm(mm);
-	/* A signal that came late must not end the next copy. */
-	flush_signals(current);
-	mmput(mm);
-	return ret == -EINTR && READ_ONCE(s->killed) ? -ESHUTDOWN : ret;
+	sharq_borrow_end(&s->client);
+	return ret == -EINTR && READ_ONCE(s->client.killed) ? -ESHUTDOWN : ret;
 }
 
 /* Write into r->cqe why the copying failed. */
@@ -227,24 +183,26 @@ static int stager_thread(void *arg)
 int sharq_stager_need(struct sharq_queue *q)
 {
 	struct sharq_stager *s;
+	struct task_struct *task;
 
 	if (q->stager)
 		return 0;
 	s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
 	if (!s)
 		return -ENOMEM;
-	s->cred = get_current_cred();
-	timer_setup(&s->watchdog, watchdog_expired, 0);
+	sharq_borrow_init(&s->client, q->tgid, COPY_LIMIT);
 	init_waitqueue_head(&s->wait);
 	spin_lock_init(&s->lock);
 	INIT_LIST_HEAD(&s->in);
 	INIT_LIST_HEAD(&s->out);
-	s->task = kthread_run(stager_thread, s, "sharq-stage/%llu", q->id);
-	if (IS_ERR(s->task)) {
-		put_cred(s->cred);
+	task = kthread_create(stager_thread, s, "sharq-stage/%llu", q->id);
+	if (IS_ERR(task)) {
+		sharq_borrow_fini(&s->client);
 		kfree(s);
 		return -ENOMEM;
 	}
+	s->client.task = task;
+	wake_up_process(task);
 	/*
 	 * With sharq_stager_kill(): one of the two sees what the other wrote.
 	 * Whatever the queue died of, all that there is to stage is new.
@@ -282,18 +240,16 @@ void sharq_stager_kill(struct sharq_queue *q)
 
 	smp_mb(); /* after q->state; see sharq_stager_need() */
 	s = READ_ONCE(q->stager);
-	if (!s)
-		return;
-	WRITE_ONCE(s->killed, true);
-	interrupt_copy(s);
+	if (s)
+		sharq_borrow_kill(&s->client);
 }
 
 void sharq_stager_free(struct sharq_queue *q)
 {
 	if (!q->stager)
 		return;
-	kthread_stop(q->stager->task);
-	put_cred(q->stager->cred);
+	kthread_stop(q->stager->client.task);
+	sharq_borrow_fini(&q->stager->client);
 	kfree(q->stager);
 	q->stager = NULL;
 }

@@ -127,7 +127,13 @@ struct sharq_desc {
 	__u8 reserved[3];
 };
 
-/* Statuses of a completion: what happened, not only that it failed. */
+/*
+ * Statuses of a completion: what happened, not only that it failed. A device may,
+ * but need not, look at memory that the result doesn't depend on: behind what
+ * differs (COMPARE), behind a stream's end or what is no stream (DECOMPRESS),
+ * behind what was written (COMPRESS, DECOMPRESS). So there it may report a FAULT
+ * instead.
+ */
 enum sharq_status {
 	SHARQ_OK = 0,
 	SHARQ_MISMATCH = 1, /* COMPARE: differs; consumed = first offset */

@@ -204,7 +204,7 @@ struct sharq_ctl_queue {
  * @staged:    bytes that went through bounce memory
  * @served:    bytes that the device was asked to do, in slices
  * @wait_hist: time from acceptance to the device
- * @device_hist: time from there to the end
+ * @device_hist: time from there to the end. Of direct queues nobody measures these
  */
 struct sharq_ctl_stats {
 	__u32 size;
@@ -274,8 +274,15 @@ struct sharq_ctl_event {
  *   EPOLLOUT  the last kick wasn't short, or what made it short has changed:
  *             kick (again)
  *   EPOLLHUP  the queue is dead; EPOLLERR: no answer for this process
- * mmap(): all of the rings, shared, at BIND's offset. The mapping isn't
- * inherited by fork, whatever madvise() says, and can't be moved or cut.
+ * mmap(): all of the rings, shared, at BIND's offset; of a direct queue also the
+ * page of its doorbell. The mappings aren't inherited by fork, whatever madvise()
+ * says, and can't be moved or cut.
+ *
+ * A direct queue takes no kicks (-EOPNOTSUPP). The client fills descriptors, stores
+ * sq_tail, then anything to the doorbell's page (release, both): 4 bytes, at its
+ * beginning. That may be a page fault, when the device sleeps, and is no system
+ * call. It stores there, too, when it has taken completions while the CQ was full,
+ * if descriptors were left.
  */
 
 /* sharq_bind.flags, out. SYNC_ONLY: each batch takes a kick (not direct). */
@@ -285,16 +292,20 @@ struct sharq_ctl_event {
  * struct sharq_bind - SHARQ_BIND: tie the queue to the caller's address space
  * @flags:   in: 0; out: SHARQ_BOUND_*
  * @path:    in: enum sharq_bind_path wanted (-EOPNOTSUPP, with @reason written,
- *           if DIRECT can't be had); out: which it is
+ *           if DIRECT can't be had, and -EBUSY if all that the device has for
+ *           that is taken); out: which it is
  * @reason:  out: enum sharq_reason
  * @reason_errno: out: what the kernel said when direct was tried, or 0
  * @depth, @sqe_shift, @cqe_shift, @ops, @max_transfer, @id: out
  * @sq_offset, @cq_offset: out: of the arrays in the mapping, which begins with
  *           struct sharq_ring
  * @map_size, @map_offset: out: for mmap()
+ * @bell_offset: out: of the doorbell's page, of a direct queue; else 0
  *
  * -EPERM: the caller's effective uid isn't the one that was baked in;
  * -EBUSY: bound already; -ETIMEDOUT: too late.
+ *
+ * To a caller that doesn't know @bell_offset ANY means SHADOW.
  */
 struct sharq_bind {
 	__u32 size;
@@ -313,7 +324,11 @@ struct sharq_bind {
 	__u32 map_size;
 	__aligned_u64 map_offset;
 	__aligned_u64 id;
+	__aligned_u64 bell_offset;
 };
+
+/* As long as it was before there was a direct path. */
+#define SHARQ_BIND_SIZE_SHADOW 64
 
 /*
  * Kick flags. WAIT (URING_CMD only): completes when the commands that it
@@ -366,7 +381,7 @@ SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_queue) == 144, "queue");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_stats) == 600, "stats");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_control) == 16, "control");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_event) == 200, "event");
-SHARQ_ABI_ASSERT(sizeof(struct sharq_bind) == 64, "bind");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_bind) == 72, "bind");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_kick) == 16, "kick");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_uring_kick) == 16, "uring kick");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_eventfd) == 8, "eventfd");
