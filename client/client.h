@@ -30,7 +30,7 @@
 /* Regions that a connection can have. */
 #define MAX_REGIONS 512
 #define REQUEST_TIMEOUT_MS 10000
-/* Longest that closing a shadow queue waits for what is in the device. */
+/* Longest that closing a queue of the module's waits for what is in the device. */
 #define QUIESCE_MS 10000
 
 struct region;
@@ -119,8 +119,8 @@ struct sharq_sqe {
  * @slots:       SQ slot -> record, to know what a dead device never took
  * @done:        completions that the caller hasn't seen, a ring
  * @ring:        NULL: inline queue
- * @kicker:      of a shadow queue, else NULL
- * @fd:          shadow: the queue's file; embedded: the socket to its engine
+ * @kicker:      of the module's queues, shadow and direct; else NULL
+ * @fd:          the module's: the queue's file; embedded: the socket to its engine
  */
 struct sharq_queue {
 	struct sharq *s;
@@ -225,15 +225,17 @@ bool fill_ring(struct sharq_queue *q);
 void push(struct sharq_queue *q);
 void knock(struct sharq_queue *q);
 
-/* shadow.c: bind q->fd to this process, as @path. With an error the caller
- * frees @q. */
-int shadow_open(struct sharq_queue *q, uint32_t path,
-		const Sharq__Pb__QueueCreated *c);
+/* bind.c: bind q->fd to this process, as @path. With an error the caller frees
+ * @q. */
+int bind_queue(struct sharq_queue *q, uint32_t path,
+	       const Sharq__Pb__QueueCreated *c);
 
 /*
- * kick.c: all but the first two for shadow queues only
+ * kick.c: all but the first two for queues with a kicker only
  *
- * kick - ask for what is published, unless a kick is out
+ * kicker_new - @bell: the mapped doorbell of a direct queue, the kicker's then;
+ *   NULL: a shadow queue
+ * kick - ask for what is published, unless a kick is out; ring the doorbell
  * kick_wanted - is there something to ask for, and nobody who does?
  * kick_again - kick, if what made the last one short has changed
  * kick_reap - look for the result of one that went on without us
@@ -244,7 +246,7 @@ int shadow_open(struct sharq_queue *q, uint32_t path,
  * kick_fill, kick_lend, kick_lent - for a ring of the application's: the entry,
  *   that it has one, and its result. Return: 0 or -EAGAIN: something is left
  */
-int kicker_new(struct kicker **k);
+int kicker_new(struct kicker **k, uint32_t *bell);
 struct kicker *kicker_free(struct kicker *k, bool ours);
 void kick(struct sharq_queue *q);
 bool kick_wanted(const struct sharq_queue *q);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Kicks: how a shadow queue's entries reach the kernel.
+ * Kicks: how a shadow queue's entries reach the kernel. A direct queue has a
+ * doorbell instead, which is stored to; its file is asked for nothing but sleep,
+ * and what it could say of its end is in the ring's flags, too.
  *
  * A kick asks for all that is published. It is one system call: io_uring_enter
  * on a small ring of the queue's own, or ioctl where io_uring can't be had.
@@ -17,12 +19,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "sharq_ioctl.h"
 
 /*
- * struct kicker - a shadow queue's kicks
+ * struct kicker - a shadow queue's kicks, a direct queue's doorbell
+ * @bell:     NULL: shadow. Of the others below a direct queue uses @file_events
  * @has_ring: they go through @ring, else by ioctl
  * @pending:  one is out, its result will come to @ring
  * @stuck:    the last one left something that stood there when it began
@@ -31,6 +35,7 @@
  * @file_events, @ring_events: what the queue's epoll waits for; 0: not in it
  */
 struct kicker {
+	uint32_t *bell;
 	struct io_uring ring;
 	bool has_ring, pending, stuck;
 	uint32_t upto;
@@ -50,13 +55,14 @@ static bool ring_new(struct io_uring *ring)
 	return false;
 }
 
-int kicker_new(struct kicker **out)
+int kicker_new(struct kicker **out, uint32_t *bell)
 {
 	struct kicker *k = calloc(1, sizeof(*k));
 
 	if (!k)
 		return -ENOMEM;
-	k->has_ring = ring_new(&k->ring);
+	k->bell = bell;
+	k->has_ring = !bell && ring_new(&k->ring);
 	*out = k;
 	return 0;
 }
@@ -70,6 +76,8 @@ struct kicker *kicker_free(struct kicker *k, bool ours)
 		io_uring_queue_exit(&k->ring);
 	else if (k->has_ring)
 		close(k->ring.ring_fd);
+	if (k->bell && ours)
+		munmap(k->bell, (size_t)sysconf(_SC_PAGESIZE));
 	free(k);
 	return NULL;
 }
@@ -165,6 +173,12 @@ void kick(struct sharq_queue *q)
 {
 	struct kicker *k = q->kicker;
 
+	if (k->bell) {
+		/* sq_tail before it. What sleeps looks there once it has taken
+		 * the page away, which waits for stores to it. */
+		__atomic_store_n(k->bell, q->sq_tail, __ATOMIC_RELEASE);
+		return;
+	}
 	kick_reap(q);
 	if (k->pending || q->dead)
 		return;
@@ -186,6 +200,8 @@ void kick_look(struct sharq_queue *q)
 {
 	struct pollfd p = { .fd = q->fd, .events = POLLOUT };
 
+	if (q->kicker->bell)
+		return;
 	kick_reap(q);
 	q->counts.syscalls++;
 	if (poll(&p, 1, 0) == 1)
@@ -210,7 +226,7 @@ int kick_sleep(struct sharq_queue *q, int ms)
 {
 	struct kicker *k = q->kicker;
 	bool dead = q->dead || device_flags(q) & SHARQ_DEVICE_DEAD;
-	bool more = unconsumed(q) && !k->pending && !dead;
+	bool more = !k->bell && unconsumed(q) && !k->pending && !dead;
 	struct pollfd p[2] = {
 		{ .fd = q->fd, .events = POLLIN | (more ? POLLOUT : 0) },
 		{ .fd = k->pending ? k->ring.ring_fd : -1, .events = POLLIN },
@@ -264,12 +280,21 @@ int kick_watch(struct sharq_queue *q)
 	return rc;
 }
 
+/* Will it leave alone what it hasn't consumed? */
+static bool stands_still(const struct sharq_queue *q)
+{
+	return !q->kicker->bell ||
+	       device_flags(q) & (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD);
+}
+
 void kick_quiesce(struct sharq_queue *q)
 {
 	for (int ms = 0; ms < QUIESCE_MS; ms++) {
+		uint32_t left = stands_still(q) ? unconsumed(q) : 0;
+
 		kick_reap(q);
 		take_completions(q);
-		if (!q->kicker->pending && q->in_ring <= unconsumed(q))
+		if (!q->kicker->pending && q->in_ring <= left)
 			return;
 		poll(NULL, 0, 1);
 	}

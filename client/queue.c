@@ -203,7 +203,7 @@ static int take_queue(struct sharq_queue *q, uint32_t path,
 
 	if (c->bind) {
 		q->fd = fds[0];
-		rc = shadow_open(q, path, c);
+		rc = bind_queue(q, path, c);
 	} else {
 		q->fd = fds[1];
 		rc = embedded_open(q, fds[0], c);
@@ -307,15 +307,15 @@ struct sharq_queue *sharq_queue_close(struct sharq_queue *q)
 {
 	struct sharq *s;
 	uint64_t id;
-	bool ours, shadow;
+	bool ours, module;
 
 	if (!q)
 		return NULL;
 	s = q->s;
 	id = q->info.id;
 	ours = guarded(s);
-	shadow = q->kicker;
-	if (ours && shadow)
+	module = q->kicker;
+	if (ours && module)
 		kick_quiesce(q);
 	else if (ours && q->ring &&
 		 (!queue_destroy(s, id) || q->dead & QUEUE_GONE))
@@ -324,7 +324,7 @@ struct sharq_queue *sharq_queue_close(struct sharq_queue *q)
 		count_queues(s, -1);
 	queue_free(q, ours);
 	/* Once the file is closed, and the quota free when it has answered. */
-	if (ours && shadow)
+	if (ours && module)
 		queue_destroy(s, id);
 	return NULL;
 }

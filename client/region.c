@@ -515,6 +515,9 @@ void heap_free(struct sharq *s, void *p)
 
 void *sharq_alloc(struct sharq *s, size_t size)
 {
+	const unsigned int module = 1U << SHARQ_PATH_DIRECT |
+				    1U << SHARQ_PATH_SHADOW;
+	unsigned int paths;
 	bool local;
 
 	if (!guarded(s))
@@ -524,7 +527,8 @@ void *sharq_alloc(struct sharq *s, size_t size)
 				     size ? (size + PAGE - 1) & ~(PAGE - 1)
 					  : 64);
 	/* Where the kernel serves, it reaches any memory of ours. */
-	local = atomic_load(&s->paths) == 1U << SHARQ_PATH_SHADOW;
+	paths = atomic_load(&s->paths);
+	local = paths && !(paths & ~module);
 	return heap_alloc(s, size, true, local);
 }
 

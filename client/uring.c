@@ -11,6 +11,11 @@
 #include "sharq_uring.h"
 #pragma GCC visibility pop
 
+static bool takes_kicks(const struct sharq_queue *q)
+{
+	return q->info.path == SHARQ_PATH_SHADOW;
+}
+
 static int not_shadow(struct sharq_queue *q)
 {
 	return fail(q->s, -EOPNOTSUPP,
@@ -26,7 +31,7 @@ static int prep(struct sharq_queue *q, struct io_uring_sqe *sqe, uint32_t flags)
 
 	if (!guarded(q->s))
 		return -EPERM;
-	if (!q->kicker)
+	if (!takes_kicks(q))
 		return not_shadow(q);
 	n = accept_prepared(q);
 	if (n < 0)
@@ -53,7 +58,7 @@ int sharq_kicked(struct sharq_queue *q, int res)
 
 	if (!guarded(q->s))
 		return -EPERM;
-	if (!q->kicker)
+	if (!takes_kicks(q))
 		return not_shadow(q);
 	rc = kick_lent(q, res);
 	if (res == -EOPNOTSUPP)
@@ -67,5 +72,5 @@ int sharq_kick_fd(struct sharq_queue *q)
 {
 	if (!guarded(q->s))
 		return -EPERM;
-	return q->kicker ? q->fd : not_shadow(q);
+	return takes_kicks(q) ? q->fd : not_shadow(q);
 }

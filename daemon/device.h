@@ -11,7 +11,7 @@
 
 /*
  * @paths:       bit 1 << enum Sharq__Pb__Path
- * @direct_free: whether a hardware queue is free for a direct client
+ * @direct_used, @direct_free: hardware queues for direct clients
  * @note:        why there is no better path; NULL: there is none
  */
 struct device {
@@ -20,7 +20,8 @@ struct device {
 	uint32_t ops;
 	uint32_t max_transfer;
 	uint32_t max_depth;
-	bool direct_free;
+	uint32_t direct_used;
+	uint32_t direct_free;
 	char name[DEVICE_NAME_MAX];
 	char provider[DEVICE_NAME_MAX];
 	const char *note;

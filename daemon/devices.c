@@ -14,6 +14,7 @@ static void take_module(struct device *to, const struct sharq_ctl_device *from,
 		.ops = from->ops,
 		.max_transfer = from->max_transfer,
 		.max_depth = max_depth,
+		.direct_used = from->direct_used,
 		.direct_free = from->direct_free,
 	};
 	if (from->paths & 1U << SHARQ_BIND_DIRECT)

@@ -49,6 +49,11 @@ static void fill_device(struct device_entry *e, const struct device *d,
 	e->device.has_queues_free = true;
 	e->device.queues_free = user_queues_free(conn->user);
 	e->device.note = (char *)d->note;
+	if (!(d->paths & 1U << SHARQ__PB__PATH__PATH_DIRECT))
+		return;
+	e->device.has_direct_used = e->device.has_direct_free = true;
+	e->device.direct_used = d->direct_used;
+	e->device.direct_free = d->direct_free;
 }
 
 void lists_devices(struct conn *conn, const Sharq__Pb__Request *req)

@@ -85,6 +85,8 @@ static const struct column device_columns[] = {
 	{ "max_transfer", "MAX", COLUMN_BYTES, 0 },
 	{ "queues_used", "USED", COLUMN_NUMBER, 0 },
 	{ "queues_free", "FREE", COLUMN_NUMBER, 0 },
+	{ "direct_used", "DIRECT", COLUMN_NUMBER, 0 },
+	{ "direct_free", "LEFT", COLUMN_NUMBER, 0 },
 	{ "operations", "OPERATIONS", COLUMN_TEXT, 14 },
 	{ "note", "NOTE", COLUMN_TEXT, 21 },
 };
@@ -126,9 +128,13 @@ static int show_devices(const struct view *v, struct daemon *d,
 		table_value(t, 5, e->max_transfer);
 		table_value(t, 6, e->queues_used);
 		table_value(t, 7, e->queues_free);
+		if (e->has_direct_used)
+			table_value(t, 8, e->direct_used);
+		if (e->has_direct_free)
+			table_value(t, 9, e->direct_free);
 		op_names(e->ops, text, sizeof(text));
-		table_text(t, 8, text);
-		table_text(t, 9, e->note ? e->note : "");
+		table_text(t, 10, text);
+		table_text(t, 11, e->note ? e->note : "");
 	}
 	daemon_free(m);
 	return err ? err : finish(t, f);

@@ -116,8 +116,8 @@ int sharq_devices(struct sharq *s, struct sharq_device *devices,
  * CHECKED: bad pointers in descriptors become FAULT statuses with their
  *          address (checked copies, slower). Without it they are the caller's
  *          SIGSEGV, as with memcpy, where the library touches the memory: on
- *          embedded and inline queues, and for what INLINE runs. The shadow
- *          path always reports FAULT, at no cost.
+ *          embedded and inline queues, and for what INLINE runs. The direct and
+ *          the shadow path always report FAULT, at no cost.
  * INLINE:  small commands (up to inline_max bytes) may run on the caller's CPU
  *          within sharq_submit(), unless they or the one before them carry
  *          FENCE or LINK.
@@ -152,7 +152,8 @@ struct sharq_queue_opts {
  *
  * Return: 0; -EINVAL (an option is wrong: sharq_error() names it), -EDQUOT (a
  * limit of the user's), -ENODEV (no such device, or none has the operations),
- * -EOPNOTSUPP (no such path here), -EBUSY, -ENOTCONN (the daemon is away),
+ * -EOPNOTSUPP (no such path here), -EBUSY (DIRECT, and every hardware queue is
+ * taken; or sharqd's limit), -ENOTCONN (the daemon is away),
  * -ECONNRESET (it went away before it answered), -ETIMEDOUT, -EPERM (after
  * fork), -ENOMEM.
  */
@@ -254,7 +255,8 @@ void sharq_sqe_set_data(struct sharq_sqe *sqe, void *data);
 /*
  * sharq_submit - hand all prepared entries over
  *
- * On the shadow path this is one system call, of io_uring or, where that can't
+ * On the direct path this is stores to memory, no system call. On the shadow path
+ * it is one system call, of io_uring or, where that can't
  * be had or $SHARQ_NO_URING is set when the queue is opened, an ioctl. See
  * sharq_uring.h for a ring of the application's own.
  *

@@ -27,7 +27,7 @@ static const struct device all[] = {
 	{ .id = 3,
 	  .paths = BIT(DIRECT) | BIT(SHADOW),
 	  .ops = COPY,
-	  .direct_free = true,
+	  .direct_free = 1,
 	  .name = "sdxi0" },
 	{ .id = 1,
 	  .paths = BIT(EMBEDDED),
@@ -71,7 +71,7 @@ START_TEST(best_path_first)
 	fresh();
 	ck_assert_int_eq(choose(0, 0, ANY), 3);
 	ck_assert_uint_eq(got, DIRECT);
-	list[1].direct_free = false;
+	list[1].direct_free = 0;
 	ck_assert_int_eq(choose(0, 0, ANY), 2);
 	ck_assert_uint_eq(got, SHADOW);
 	ck_assert_int_eq(choose(3, 0, ANY), 3);
@@ -113,7 +113,7 @@ START_TEST(refusals_say_why)
 	refused(-EOPNOTSUPP, 0, FILL, SHADOW, "embedded0: no module");
 	refused(-EOPNOTSUPP, 2, 0, EMBEDDED, "no embedded path to soft0");
 	refused(-EINVAL, 0, 0, 4, "path is 4");
-	list[1].direct_free = false;
+	list[1].direct_free = 0;
 	refused(-EBUSY, 0, 0, DIRECT, "every hardware queue of sdxi0");
 	list[1].paths = BIT(DIRECT);
 	refused(-EBUSY, 3, 0, ANY, "every hardware queue of sdxi0");

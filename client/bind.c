@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Shadow queues: binding one to this process, mapping its rings.
+ * The module's queues: binding one to this process, mapping its rings and, of a
+ * direct one, its doorbell.
  */
 #include "client.h"
 
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "reason.h"
 #include "sharq_ioctl.h"
@@ -30,6 +32,7 @@ static int refused(struct sharq *s, int err, const struct sharq_bind *b)
 	char reason[160];
 
 	switch (err) {
+	case EBUSY:
 	case EOPNOTSUPP:
 		say_reason(b, reason, sizeof(reason));
 		return fail(s, -err, "no %s path: %s", sharq_path_name(b->path),
@@ -54,27 +57,55 @@ static int refused(struct sharq *s, int err, const struct sharq_bind *b)
 /* Does the kernel's answer fit what was asked, and itself? */
 static bool answer_fits(const struct sharq_queue *q, const struct sharq_bind *b)
 {
-	return b->path == SHARQ_BIND_SHADOW && b->depth == q->depth &&
-	       b->sqe_shift == SHARQ_SQE_SHIFT &&
+	return (b->path == SHARQ_BIND_SHADOW ||
+		(b->path == SHARQ_BIND_DIRECT && b->bell_offset)) &&
+	       b->depth == q->depth && b->sqe_shift == SHARQ_SQE_SHIFT &&
 	       b->cqe_shift == SHARQ_CQE_SHIFT &&
 	       sharq_layout_valid(b->depth, b->sq_offset, b->cq_offset,
 				  b->map_size);
 }
 
 /* The kernel sees to it that a child doesn't inherit the mapping. */
+static int map_part(struct sharq_queue *q, const char *what, size_t size,
+		    uint64_t offset, void **at)
+{
+	*at = mmap64(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd,
+		     (off64_t)offset);
+	if (*at == MAP_FAILED)
+		return fail(q->s, -errno, "can't map the queue's %s: %s", what,
+			    strerror(errno));
+	return 0;
+}
+
 static int map_rings(struct sharq_queue *q, const struct sharq_bind *b)
 {
-	void *at = mmap64(NULL, b->map_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			  q->fd, (off64_t)b->map_offset);
+	void *at;
+	int rc = map_part(q, "rings", b->map_size, b->map_offset, &at);
 
-	if (at == MAP_FAILED)
-		return fail(q->s, -errno, "can't map the queue's rings: %s",
-			    strerror(errno));
+	if (rc)
+		return rc;
 	q->map_size = b->map_size;
 	q->ring = at;
 	q->sq = (void *)((uint8_t *)at + b->sq_offset);
 	q->cq = (void *)((uint8_t *)at + b->cq_offset);
 	return 0;
+}
+
+/* How what is published is told: by the doorbell, else by kicks. */
+static int make_kicker(struct sharq_queue *q, const struct sharq_bind *b)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *bell = NULL;
+	int rc = 0;
+
+	if (b->path == SHARQ_BIND_DIRECT)
+		rc = map_part(q, "doorbell", page, b->bell_offset, &bell);
+	if (rc)
+		return rc;
+	rc = kicker_new(&q->kicker, bell);
+	if (rc && bell)
+		munmap(bell, page);
+	return rc ? fail(q->s, rc, "out of memory") : 0;
 }
 
 static void take_info(struct sharq_queue *q, const struct sharq_bind *b,
@@ -83,7 +114,7 @@ static void take_info(struct sharq_queue *q, const struct sharq_bind *b,
 	q->info = (struct sharq_queue_info){
 		.id = c->queue,
 		.device = c->device,
-		.path = SHARQ_PATH_SHADOW,
+		.path = b->path, /* its numbers are those here */
 		.depth = b->depth,
 		.ops = b->ops,
 		.max_transfer = b->max_transfer,
@@ -93,15 +124,13 @@ static void take_info(struct sharq_queue *q, const struct sharq_bind *b,
 	say_reason(b, q->info.reason, sizeof(q->info.reason));
 }
 
-int shadow_open(struct sharq_queue *q, uint32_t path,
-		const Sharq__Pb__QueueCreated *c)
+int bind_queue(struct sharq_queue *q, uint32_t path,
+	       const Sharq__Pb__QueueCreated *c)
 {
 	/* The paths that the module knows have the same numbers here. */
 	struct sharq_bind b = { .size = sizeof(b), .path = path };
-	int rc = kicker_new(&q->kicker);
+	int rc;
 
-	if (rc)
-		return fail(q->s, rc, "out of memory");
 	if (ioctl(q->fd, SHARQ_BIND, &b))
 		return refused(q->s, errno, &b);
 	if (!answer_fits(q, &b))
@@ -109,6 +138,8 @@ int shadow_open(struct sharq_queue *q, uint32_t path,
 			    "the module bound another queue than was asked "
 			    "for");
 	rc = map_rings(q, &b);
+	if (!rc)
+		rc = make_kicker(q, &b);
 	if (!rc)
 		take_info(q, &b, c);
 	return rc;
