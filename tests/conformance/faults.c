@@ -82,8 +82,12 @@ static void sources(struct session *c, struct cliff *k)
 	uint8_t *good = k->page, *bad = k->edge - 100;
 	uint64_t at = (uintptr_t)k->edge;
 	static uint8_t out[4 * PAGE], out2[4 * PAGE];
+	/* Raw deflate's last block: 195 bytes as they are. */
+	static const uint8_t stored[] = { 1, 195, 0, 255 - 195, 255 };
 	struct sharq_queue *q = c->q;
 
+	/* A copy to it that failed may have begun. */
+	memset(bad, 0x11, 100);
 	sharq_prep_crc32c(sqe_get(q), bad, 200, 0);
 	faults(c, SHARQ_FAULT_READ, at, "CRC32C");
 	sharq_prep_copy_crc32c(sqe_get(q), out, bad, 200, 0);
@@ -96,6 +100,8 @@ static void sources(struct session *c, struct cliff *k)
 	faults(c, SHARQ_FAULT_READ, at, "COMPARE, second source");
 	sharq_prep_compress(sqe_get(q), out, sizeof(out), bad, 200, 0, 1);
 	faults(c, SHARQ_FAULT_READ, at, "COMPRESS");
+	/* A stream that goes on there: what is no stream needn't be read on. */
+	memcpy(bad, stored, sizeof(stored));
 	sharq_prep_decompress(sqe_get(q), out, sizeof(out), bad, 200, 0);
 	faults(c, SHARQ_FAULT_READ, at, "DECOMPRESS");
 }
@@ -299,7 +305,9 @@ static void crash(bool writes)
 		sharq_prep_copy(sqe_get(c.q), buf, k.edge, 64);
 	cqe = run_one(c.q);
 	if (cqe.status == (writes ? SHARQ_FAULT_WRITE : SHARQ_FAULT_READ) &&
-	    cqe.addr == (uintptr_t)k.edge && c.info.path == SHARQ_PATH_SHADOW)
+	    cqe.addr == (uintptr_t)k.edge &&
+	    (c.info.path == SHARQ_PATH_DIRECT ||
+	     c.info.path == SHARQ_PATH_SHADOW))
 		raise(SIGSEGV);
 	_exit(0);
 }

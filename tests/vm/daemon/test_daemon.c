@@ -34,7 +34,7 @@ static struct sharq_queue *open_path(struct sharq *s, uint32_t depth,
 	CHECK(!r, "opening a queue: %d, %s", r,
 	      sharq_error(s, why, sizeof(why)));
 	CHECK_EQ(sharq_queue_info(q, &info), 0);
-	CHECK_EQ(info.path, path ? path : SHARQ_PATH_SHADOW);
+	CHECK_EQ(info.path, path ? path : SHARQ_PATH_DIRECT);
 	return q;
 }
 
@@ -273,8 +273,10 @@ static void devices_and_paths(void)
 	CHECK(n >= 2, "%d devices", n);
 	CHECK_EQ(dev[0].id, MODULE_DEVICE);
 	CHECK(!strcmp(dev[0].provider, "soft"), "'%s'", dev[0].provider);
-	CHECK_EQ(dev[0].paths, 1U << SHARQ_PATH_SHADOW);
-	CHECK(dev[0].note[0], "it doesn't say why there is no direct path");
+	CHECK_EQ(dev[0].paths,
+		 1U << SHARQ_PATH_DIRECT | 1U << SHARQ_PATH_SHADOW);
+	CHECK(!dev[0].note[0], "why no better path than the best: '%s'",
+	      dev[0].note);
 	CHECK_EQ(dev[n - 1].id, 1);
 	CHECK_EQ(dev[n - 1].paths, 1U << SHARQ_PATH_EMBEDDED);
 
@@ -287,11 +289,14 @@ static void devices_and_paths(void)
 	CHECK_EQ(dev[0].queues_used, 1);
 	CHECK_EQ(dev[n - 1].queues_used, 1);
 	CHECK(peer_queue(&p, queue_id(q), &seen), "not listed");
-	CHECK_EQ(seen.path, SHARQ_PATH_SHADOW);
-	CHECK(seen.reason[0], "no reason why it isn't direct");
+	CHECK_EQ(seen.path, SHARQ_PATH_DIRECT);
+	CHECK(!seen.reason[0], "a reason why it isn't direct: '%s'",
+	      seen.reason);
 	CHECK_EQ(seen.commands, 1);
-	open_fails(s, &(struct sharq_queue_opts){ .path = SHARQ_PATH_DIRECT },
-		   -EOPNOTSUPP, dev[0].note);
+	open_fails(s,
+		   &(struct sharq_queue_opts){ .device = 1,
+					       .path = SHARQ_PATH_DIRECT },
+		   -EOPNOTSUPP, "embedded0");
 	open_fails(s,
 		   &(struct sharq_queue_opts){ .device = 1,
 					       .path = SHARQ_PATH_SHADOW },
@@ -311,36 +316,83 @@ static void devices_and_paths(void)
 }
 
 /* What sharqctl shows of a queue. */
-static void sharqctl_shows_path(void)
+static void shows(const struct daemon *d, uint64_t queue,
+		  const char *const *words)
 {
 	char id[24], *text;
-	char *const argv[] = { (char *)bin_path("sharqctl"),
-			       "--socket",
-			       NULL,
-			       "show",
-			       "queue",
-			       id,
-			       NULL };
-	char *args[7];
-	struct sharq_queue *q;
+	char *args[] = { (char *)bin_path("sharqctl"),
+			 "--socket",
+			 (char *)d->socket,
+			 "show",
+			 "queue",
+			 id,
+			 NULL };
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)queue);
+	CHECK_EQ(run_program(args, tmp_path("shown"), NULL, 10000), 0);
+	text = file_text(tmp_path("shown"));
+	for (; *words; words++)
+		CHECK(strstr(text, *words), "no '%s' in:\n%s", *words, text);
+	free(text);
+}
+
+static void sharqctl_shows_path(void)
+{
+	struct sharq_queue *direct, *shadow;
 	struct daemon d;
 	struct sharq *s;
 
 	daemon_start_auto(&d, NULL);
 	s = must_connect(d.socket);
-	q = open_path(s, 8, SHARQ_PATH_ANY);
-	must_work(s, q);
-	snprintf(id, sizeof(id), "%llu", (unsigned long long)queue_id(q));
-	memcpy(args, argv, sizeof(args));
-	args[2] = d.socket;
-	CHECK_EQ(run_program(args, tmp_path("shown"), NULL, 10000), 0);
-	text = file_text(tmp_path("shown"));
-	CHECK(strstr(text, "shadow") &&
-		      strstr(text, "the device offers no direct path") &&
-		      strstr(text, "p99 <"),
-	      "it shows:\n%s", text);
-	free(text);
-	sharq_queue_close(q);
+	direct = open_path(s, 8, SHARQ_PATH_DIRECT);
+	must_work(s, direct);
+	shows(&d, queue_id(direct), (const char *[]){ "direct", NULL });
+	shadow = open_path(s, 8, SHARQ_PATH_SHADOW);
+	must_work(s, shadow);
+	shows(&d, queue_id(shadow),
+	      (const char *[]){ "shadow", "the shadow path was asked for",
+				"p99 <", NULL });
+	sharq_queue_close(shadow);
+	sharq_queue_close(direct);
+	sharq_disconnect(s);
+	daemon_stop(&d);
+}
+
+/* Every hardware queue is taken, however many there are. */
+static void direct_is_busy(void)
+{
+	const struct sharq_queue_opts insist = { .depth = 8,
+						 .path = SHARQ_PATH_DIRECT };
+	static const char says[] = "every hardware queue";
+	struct sharq_queue *q[64], *more;
+	struct sharq_queue_info info;
+	unsigned int n = 0;
+	struct daemon d;
+	struct sharq *s;
+	int r;
+
+	daemon_start_auto(&d, NULL);
+	s = must_connect(d.socket);
+	while (!(r = sharq_queue_open(s, &insist, &q[n])))
+		CHECK(++n < 64, "no end of hardware queues");
+	CHECK_EQ(r, -EBUSY);
+	CHECK(n >= 2, "%u hardware queues", n);
+	open_fails(s, &insist, -EBUSY, says);
+	CHECK(!sharq_queue_open(s, NULL, &more), "nor a shadow queue");
+	CHECK_EQ(sharq_queue_info(more, &info), 0);
+	CHECK_EQ(info.path, SHARQ_PATH_SHADOW);
+	CHECK(strstr(info.reason, says), "'%s' lacks '%s'", info.reason, says);
+	CHECK(info.flags & SHARQ_INFO_SYNC_ONLY, "no SYNC_ONLY");
+	shows(&d, queue_id(more), (const char *[]){ "shadow", says, NULL });
+	must_work(s, more);
+	sharq_queue_close(more);
+	/* One is free as soon as it is closed. */
+	for (int i = 0; i < 20; i++) {
+		sharq_queue_close(q[n - 1]);
+		q[n - 1] = open_path(s, 8, SHARQ_PATH_DIRECT);
+	}
+	while (n)
+		sharq_queue_close(q[--n]);
 	sharq_disconnect(s);
 	daemon_stop(&d);
 }
@@ -374,8 +426,8 @@ static void killed_client(void *arg)
 	const struct client *cl = arg;
 	struct sharq_queue_opts opts = { .depth = 8 };
 	struct sharq *s = must_connect(cl->socket);
-	struct sharq_queue *a = open_path(s, 64, SHARQ_PATH_ANY);
-	struct sharq_queue *b = open_path(s, 8, SHARQ_PATH_ANY);
+	struct sharq_queue *a = open_path(s, 64, SHARQ_PATH_SHADOW);
+	struct sharq_queue *b = open_path(s, 8, SHARQ_PATH_SHADOW);
 	struct sharq_queue *c;
 	struct steps *st = cl->steps;
 	struct load l;
@@ -463,7 +515,7 @@ static void holding_client(void *arg)
 {
 	const struct client *cl = arg;
 	struct sharq *s = must_connect(cl->socket);
-	struct sharq_queue *q = open_path(s, 8, SHARQ_PATH_ANY);
+	struct sharq_queue *q = open_path(s, 8, SHARQ_PATH_SHADOW);
 
 	must_work(s, q);
 	cl->steps->a = queue_id(q);
@@ -508,7 +560,7 @@ static void stopped_client(void *arg)
 {
 	const struct client *cl = arg;
 	struct sharq *s = must_connect(cl->socket);
-	struct sharq_queue *q = open_path(s, 64, SHARQ_PATH_ANY);
+	struct sharq_queue *q = open_path(s, 64, SHARQ_PATH_SHADOW);
 	struct steps *st = cl->steps;
 	struct load l;
 	int r;
@@ -599,7 +651,7 @@ static unsigned int completed(struct sharq_queue *q)
 	return sharq_peek_cqe(q, &cqe) == 0;
 }
 
-static void control(void)
+static void control_path(uint32_t path)
 {
 	struct queue_seen seen;
 	struct sharq_queue *q;
@@ -611,7 +663,7 @@ static void control(void)
 	daemon_start_auto(&d, "drain-ms = 30000\n");
 	peer_open(&p, d.socket);
 	s = must_connect(d.socket);
-	q = open_path(s, 64, SHARQ_PATH_ANY);
+	q = open_path(s, 64, path);
 	load_make(&l, s);
 
 	CHECK_EQ(peer_control(&p, queue_id(q),
@@ -655,6 +707,16 @@ static void control(void)
 	CHECK_EQ(peer_queues(&p, NULL, 0), 0);
 	peer_close(&p);
 	daemon_stop(&d);
+}
+
+static void control(void)
+{
+	control_path(SHARQ_PATH_SHADOW);
+}
+
+static void control_direct(void)
+{
+	control_path(SHARQ_PATH_DIRECT);
 }
 
 /* The file of a queue that nobody binds. */
@@ -732,11 +794,13 @@ static const struct test tests[] = {
 	{ "capability_is_given_up", capability_is_given_up, 60 },
 	{ "devices_and_paths", devices_and_paths, 60 },
 	{ "p3_sharqctl_shows_path", sharqctl_shows_path, 60 },
+	{ "p2_direct_is_busy", direct_is_busy, 60 },
 	{ "p14_controller_killed", p14_controller_killed, 120 },
 	{ "p5_clients_end_without_daemon", p5_clients_end_without_daemon, 60 },
 	{ "p14_sigterm_drains_and_ends", p14_sigterm_drains_and_ends, 120 },
 	{ "sigusr2_leaves_queues", sigusr2_leaves_queues, 60 },
 	{ "control", control, 120 },
+	{ "p14_control_of_a_direct_queue", control_direct, 60 },
 	{ "quota_follows_the_file", quota_follows_the_file, 120 },
 };
 

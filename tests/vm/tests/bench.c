@@ -28,6 +28,7 @@
 #define COPIES 64U /* in one go */
 #define HALF 4U	   /* of what is in flight of them */
 #define LENGTH MIB /* of a COPY; membench's, too */
+#define SHORT 64U  /* of a COPY in batches */
 #define HUGE (2 * MIB)
 #define SIDE_S 0.2 /* how long one side of one round takes */
 #define ROUNDS_MAX 99
@@ -35,6 +36,7 @@
 /*
  * struct pair - what is copied, and where to
  * struct bench
+ * @q:      a shadow queue
  * @small, @huge: to copy from and to, in pages of 4 KiB, and in a huge page each
  * @copy_s, @kick_s: of COPYs one by one: all, and what their kicks took
  */
@@ -45,6 +47,7 @@ struct pair {
 
 struct bench {
 	struct queue q;
+	struct queue direct;
 	struct io_uring ring;
 	int null;
 	int memcpy;
@@ -235,6 +238,37 @@ static void kernel_memcpy(struct bench *b)
 	expect(write(b->memcpy, text, (size_t)n) == n, "membench");
 }
 
+static void put_batch(struct queue *q, const struct bench *b, uint32_t len,
+		      unsigned int n)
+{
+	struct sharq_desc d = desc_nop();
+
+	if (len)
+		d = desc_copy(b->small.dst, b->small.src, len);
+	put(q, &d, n);
+}
+
+static void take_batch(struct queue *q, unsigned int n)
+{
+	while (queue_completed(q) < n)
+		;
+	take(q, n);
+}
+
+static void shadow_batch(struct bench *b, uint32_t len, unsigned int n)
+{
+	put_batch(&b->q, b, len, n);
+	expect(queue_ioctl_kick(b->q.fd, n) == (int)n, "a kick");
+	take_batch(&b->q, n);
+}
+
+static void direct_batch(struct bench *b, uint32_t len, unsigned int n)
+{
+	put_batch(&b->direct, b, len, n);
+	queue_ring(&b->direct);
+	take_batch(&b->direct, n);
+}
+
 enum side_name {
 	NOPS_IOCTL,
 	NOPS_RING,
@@ -243,6 +277,18 @@ enum side_name {
 	EMPTY_KICK,
 	NULL_COMMAND,
 	RING_NOP,
+	SHADOW_NOP_1,
+	SHADOW_NOP_8,
+	SHADOW_NOP_32,
+	SHADOW_COPY_1,
+	SHADOW_COPY_8,
+	SHADOW_COPY_32,
+	DIRECT_NOP_1,
+	DIRECT_NOP_8,
+	DIRECT_NOP_32,
+	DIRECT_COPY_1,
+	DIRECT_COPY_8,
+	DIRECT_COPY_32,
 	COPIES_SMALL,
 	COPIES_HUGE,
 	COPIES_ONE_BY_ONE,
@@ -250,10 +296,15 @@ enum side_name {
 	SIDES
 };
 
-/* @ops: how many operations one call of @run is */
+/*
+ * @ops:   how many operations one call of @run is
+ * @batch: instead of @run, with the length of COPYs; 0: NOPs
+ */
 static const struct side {
 	void (*run)(struct bench *b);
 	unsigned int ops;
+	void (*batch)(struct bench *b, uint32_t len, unsigned int n);
+	uint32_t len;
 } sides[SIDES] = {
 	[NOPS_IOCTL] = { nops_by_ioctl, KICK },
 	[NOPS_RING] = { nops_by_ring, KICK },
@@ -262,11 +313,31 @@ static const struct side {
 	[EMPTY_KICK] = { empty_kick, 1 },
 	[NULL_COMMAND] = { null_command, 1 },
 	[RING_NOP] = { ring_nop, 1 },
+	[SHADOW_NOP_1] = { NULL, 1, shadow_batch, 0 },
+	[SHADOW_NOP_8] = { NULL, 8, shadow_batch, 0 },
+	[SHADOW_NOP_32] = { NULL, 32, shadow_batch, 0 },
+	[SHADOW_COPY_1] = { NULL, 1, shadow_batch, SHORT },
+	[SHADOW_COPY_8] = { NULL, 8, shadow_batch, SHORT },
+	[SHADOW_COPY_32] = { NULL, 32, shadow_batch, SHORT },
+	[DIRECT_NOP_1] = { NULL, 1, direct_batch, 0 },
+	[DIRECT_NOP_8] = { NULL, 8, direct_batch, 0 },
+	[DIRECT_NOP_32] = { NULL, 32, direct_batch, 0 },
+	[DIRECT_COPY_1] = { NULL, 1, direct_batch, SHORT },
+	[DIRECT_COPY_8] = { NULL, 8, direct_batch, SHORT },
+	[DIRECT_COPY_32] = { NULL, 32, direct_batch, SHORT },
 	[COPIES_SMALL] = { copies_small, COPIES },
 	[COPIES_HUGE] = { copies_huge, COPIES },
 	[COPIES_ONE_BY_ONE] = { copies_one_by_one, COPIES },
 	[MEMCPY] = { kernel_memcpy, COPIES },
 };
+
+static void run_side(struct bench *b, const struct side *side)
+{
+	if (side->batch)
+		side->batch(b, side->len, side->ops);
+	else
+		side->run(b);
+}
 
 /* Operations per second. The clock may be dear here: it is asked seldom. */
 static double measure(struct bench *b, const struct side *side)
@@ -277,7 +348,7 @@ static double measure(struct bench *b, const struct side *side)
 
 	do {
 		for (unsigned int i = 0; i < often; i++)
-			side->run(b);
+			run_side(b, side);
 		n += often;
 		end = now();
 	} while (end - begin < SIDE_S);
@@ -317,6 +388,18 @@ static const struct comparison {
 	  0.8 },
 	{ "(4-KiB pages, one by one / memcpy)", MEMCPY, COPIES_ONE_BY_ONE,
 	  "MiB/s", 1, 0 },
+	{ "NOP, one by one: direct / shadow", SHADOW_NOP_1, DIRECT_NOP_1,
+	  "kop/s", 1e3, 1 },
+	{ "NOP, 8: direct / shadow", SHADOW_NOP_8, DIRECT_NOP_8, "kop/s", 1e3,
+	  1 },
+	{ "NOP, 32: direct / shadow", SHADOW_NOP_32, DIRECT_NOP_32, "kop/s",
+	  1e3, 1 },
+	{ "COPY 64, one by one: direct / shadow", SHADOW_COPY_1, DIRECT_COPY_1,
+	  "kop/s", 1e3, 1 },
+	{ "COPY 64, 8: direct / shadow", SHADOW_COPY_8, DIRECT_COPY_8, "kop/s",
+	  1e3, 1 },
+	{ "COPY 64, 32: direct / shadow", SHADOW_COPY_32, DIRECT_COPY_32,
+	  "kop/s", 1e3, 1 },
 };
 #define COMPARISONS (sizeof(comparisons) / sizeof(*comparisons))
 
@@ -381,6 +464,7 @@ static void *huge_memory(void)
 static void open_all(struct bench *b)
 {
 	b->q = queue_new(DEPTH);
+	b->direct = queue_new_direct(DEPTH);
 	b->null = open("/dev/null", O_RDWR);
 	b->memcpy = broker_open("/sys/kernel/debug/membench", O_WRONLY);
 	b->small = (struct pair){ memory(LENGTH), memory(LENGTH) };
@@ -399,6 +483,7 @@ static void close_all(struct bench *b)
 	ck_assert(!munmap(b->small.src, LENGTH));
 	close(b->memcpy);
 	close(b->null);
+	queue_free(&b->direct);
 	queue_free(&b->q);
 }
 

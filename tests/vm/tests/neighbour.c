@@ -48,9 +48,8 @@ static void round_of(struct queue *q, struct rng *r, uint8_t *src, uint8_t *dst)
 	ck_assert_uint_eq(cqe.crc, crc32c(src, SMALL));
 }
 
-static void live(struct neighbour_page *page)
+static void live(struct neighbour_page *page, struct queue q)
 {
-	struct queue q = queue_new(8);
 	uint8_t *src = memory(LARGE), *dst = memory(LARGE + 2 * PAGE);
 	struct rng r = { (uint64_t)getpid() };
 
@@ -62,7 +61,7 @@ static void live(struct neighbour_page *page)
 	queue_free(&q);
 }
 
-struct neighbour neighbour_start(void)
+static struct neighbour start(struct queue (*make)(unsigned int depth))
 {
 	struct neighbour n = {
 		.page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -72,11 +71,21 @@ struct neighbour neighbour_start(void)
 	ck_assert(n.page != MAP_FAILED);
 	n.pid = spawn();
 	if (!n.pid) {
-		live(n.page);
+		live(n.page, make(8));
 		_exit(0);
 	}
 	neighbour_advances(&n, 1);
 	return n;
+}
+
+struct neighbour neighbour_start(void)
+{
+	return start(queue_new);
+}
+
+struct neighbour neighbour_start_direct(void)
+{
+	return start(queue_new_direct);
 }
 
 void neighbour_advances(const struct neighbour *n, unsigned int rounds)

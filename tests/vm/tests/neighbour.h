@@ -16,6 +16,8 @@ struct neighbour {
 };
 
 struct neighbour neighbour_start(void);
+/* One with a direct queue. */
+struct neighbour neighbour_start_direct(void);
 /* Ends the test unless it does @rounds more in time. */
 void neighbour_advances(const struct neighbour *n, unsigned int rounds);
 /* All that it did was right. */

@@ -24,16 +24,22 @@ static void store(uint32_t *p, uint32_t v)
 
 /* ---- to have one ---- */
 
+struct sharq_ctl_device queue_device(void)
+{
+	struct sharq_ctl_device d = { .size = sizeof(d) };
+	int r = broker_ctl(SHARQ_CTL_DEVICE, &d);
+
+	ck_assert_msg(!r, "no device: %s", strerror(-r));
+	return d;
+}
+
 static uint32_t first_device(void)
 {
-	static struct sharq_ctl_device d = { .size = sizeof(d) };
-	int r;
+	static uint32_t id;
 
-	if (!d.id) {
-		r = broker_ctl(SHARQ_CTL_DEVICE, &d);
-		ck_assert_msg(!r, "no device: %s", strerror(-r));
-	}
-	return d.id;
+	if (!id)
+		id = queue_device().id;
+	return id;
 }
 
 struct sharq_ctl_create queue_request(unsigned int depth)
@@ -60,8 +66,10 @@ int queue_file(struct sharq_ctl_create *request)
 
 struct sharq_bind queue_bind_request(void)
 {
-	return (struct sharq_bind){ .size = sizeof(struct sharq_bind),
-				    .path = SHARQ_BIND_SHADOW };
+	return (struct sharq_bind){
+		.size = sizeof(struct sharq_bind),
+		.path = guest_parameter("path", SHARQ_BIND_SHADOW),
+	};
 }
 
 int queue_bind(int fd, struct sharq_bind *bind)
@@ -69,31 +77,54 @@ int queue_bind(int fd, struct sharq_bind *bind)
 	return ioctl(fd, SHARQ_BIND, bind) ? -errno : 0;
 }
 
-static void map(struct queue *q)
+static void *map_at(int fd, size_t size, uint64_t offset)
 {
-	uint8_t *p = mmap(NULL, q->bind.map_size, PROT_READ | PROT_WRITE,
-			  MAP_SHARED, q->fd, (off_t)q->bind.map_offset);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		       (off_t)offset);
 
 	ck_assert_msg(p != MAP_FAILED, "mmap: %s", strerror(errno));
+	return p;
+}
+
+static void map(struct queue *q)
+{
+	uint8_t *p = map_at(q->fd, q->bind.map_size, q->bind.map_offset);
+
 	q->map = p;
+	if (q->bind.path == SHARQ_BIND_DIRECT)
+		q->bell = map_at(q->fd, PAGE, q->bind.bell_offset);
 	q->ring = (void *)p;
 	q->sq = (void *)(p + q->bind.sq_offset);
 	q->cq = (void *)(p + q->bind.cq_offset);
 }
 
-struct queue queue_make(struct sharq_ctl_create *request)
+static struct queue make(struct sharq_ctl_create *request, uint32_t path)
 {
 	struct queue q = { .fd = queue_file(request),
 			   .bind = queue_bind_request() };
-	int r = queue_bind(q.fd, &q.bind);
+	int r;
 
+	q.bind.path = path;
+	r = queue_bind(q.fd, &q.bind);
 	ck_assert_msg(!r, "BIND: %s", strerror(-r));
-	ck_assert_uint_eq(q.bind.path, SHARQ_BIND_SHADOW);
+	ck_assert_uint_eq(q.bind.path, path);
 	ck_assert_uint_eq(q.bind.id, request->id);
 	q.id = q.bind.id;
 	q.depth = q.bind.depth;
 	map(&q);
 	return q;
+}
+
+struct queue queue_make(struct sharq_ctl_create *request)
+{
+	return make(request, queue_bind_request().path);
+}
+
+struct queue queue_new_direct(unsigned int depth)
+{
+	struct sharq_ctl_create request = queue_request(depth);
+
+	return make(&request, SHARQ_BIND_DIRECT);
 }
 
 struct queue queue_new(unsigned int depth)
@@ -106,6 +137,8 @@ struct queue queue_new(unsigned int depth)
 void queue_free(struct queue *q)
 {
 	ck_assert(!munmap(q->map, q->bind.map_size));
+	if (q->bell)
+		ck_assert(!munmap((void *)q->bell, PAGE));
 	ck_assert(!close(q->fd));
 }
 
@@ -124,6 +157,11 @@ void queue_put(struct queue *q, const struct sharq_desc *desc)
 void queue_publish(struct queue *q)
 {
 	store(&q->ring->sq_tail, q->tail);
+}
+
+void queue_ring(struct queue *q)
+{
+	__atomic_store_n(q->bell, q->tail, __ATOMIC_RELEASE);
 }
 
 int queue_ioctl_kick(int fd, uint32_t count)
@@ -145,12 +183,25 @@ static void wait_for(int fd, short events)
 		      p.revents);
 }
 
+static void wait_consumed(const struct queue *q)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	while (load(&q->ring->sq_head) != q->tail)
+		ck_assert_msg(now_ms() < end, "the device doesn't take it");
+}
+
 void queue_kick(struct queue *q)
 {
 	uint32_t todo;
 	int r;
 
 	queue_publish(q);
+	if (q->bell) {
+		queue_ring(q);
+		wait_consumed(q);
+		return;
+	}
 	while ((todo = q->tail - load(&q->ring->sq_head))) {
 		r = queue_ioctl_kick(q->fd, todo);
 		ck_assert_msg(r >= 0, "kick: %s", strerror(-r));

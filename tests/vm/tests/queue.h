@@ -22,6 +22,7 @@
 
 /*
  * struct queue - a bound and mapped queue
+ * @bell: of a direct queue, else NULL
  * @tail, @head: what this side wrote to sq_tail and cq_head last
  */
 struct queue {
@@ -32,6 +33,7 @@ struct queue {
 	struct sharq_ring *ring;
 	struct sharq_desc *sq;
 	struct sharq_cqe *cq;
+	volatile uint32_t *bell;
 	uint32_t depth;
 	uint32_t tail;
 	uint32_t head;
@@ -41,11 +43,13 @@ struct queue {
 struct sharq_ctl_create queue_request(unsigned int depth);
 /* The file of a queue that isn't bound yet. */
 int queue_file(struct sharq_ctl_create *request);
+/* Shadow, unless the program is told path=1: direct. */
 struct sharq_bind queue_bind_request(void);
 /* 0 or -errno, as the kernel said. */
 int queue_bind(int fd, struct sharq_bind *bind);
 struct queue queue_make(struct sharq_ctl_create *request);
 struct queue queue_new(unsigned int depth);
+struct queue queue_new_direct(unsigned int depth);
 /* Unmap, close. */
 void queue_free(struct queue *q);
 
@@ -53,9 +57,11 @@ void queue_free(struct queue *q);
 struct sharq_desc *queue_next(struct queue *q);
 void queue_put(struct queue *q, const struct sharq_desc *desc);
 void queue_publish(struct queue *q);
+void queue_ring(struct queue *q);
 /* By ioctl: what the kernel answered; -errno. */
 int queue_ioctl_kick(int fd, uint32_t count);
-/* Publish and kick until all is consumed, waiting where a kick is short. */
+/* Publish and kick until all is consumed, waiting where a kick is short; ring
+ * and wait, if it is a direct queue. */
 void queue_kick(struct queue *q);
 unsigned int queue_completed(const struct queue *q);
 /* Wait for at least @n completions that weren't taken. */
@@ -77,6 +83,7 @@ struct sharq_desc desc_compress(const void *dst, uint32_t room, const void *src,
 unsigned int queues_alive(void);
 /* Ends the test if there are more than @n after a time. */
 void queues_left(unsigned int n);
+struct sharq_ctl_device queue_device(void);
 struct sharq_ctl_stats queue_stats(uint64_t id);
 struct sharq_ctl_queue queue_seen(uint64_t id);
 /* The controller's next event; false: there is none. */

@@ -45,8 +45,9 @@ START_TEST(module_says_what_it_is)
 	ck_assert_int_eq(broker_ctl(SHARQ_CTL_DEVICE, &d), 0);
 	ck_assert_str_eq(d.provider, "soft");
 	ck_assert_uint_eq(d.ops, SHARQ_OPS_ALL);
-	ck_assert_uint_eq(d.paths, 1U << SHARQ_BIND_SHADOW);
-	ck_assert_uint_ne(d.reason, SHARQ_REASON_NONE);
+	ck_assert_uint_eq(d.paths,
+			  1U << SHARQ_BIND_DIRECT | 1U << SHARQ_BIND_SHADOW);
+	ck_assert_uint_eq(d.reason, SHARQ_REASON_NONE);
 	d.id = 4711;
 	ck_assert_int_eq(broker_ctl(SHARQ_CTL_DEVICE, &d), -ENOENT);
 }

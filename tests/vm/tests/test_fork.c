@@ -462,27 +462,6 @@ START_TEST(p4_the_binder_is_the_owner_not_the_one_who_asked)
 }
 END_TEST
 
-START_TEST(p3_direct_is_refused_with_the_reason)
-{
-	struct sharq_ctl_create request = queue_request(8);
-	struct sharq_bind bind = queue_bind_request();
-	int fd = queue_file(&request);
-
-	bind.path = SHARQ_BIND_DIRECT;
-	ck_assert_int_eq(queue_bind(fd, &bind), -EOPNOTSUPP);
-	ck_assert_uint_ne(bind.reason, SHARQ_REASON_NONE);
-	ck_assert_uint_lt(bind.reason, SHARQ_REASON_COUNT);
-	/* That wasn't the one time. */
-	bind = queue_bind_request();
-	bind.path = SHARQ_BIND_ANY;
-	ck_assert_int_eq(queue_bind(fd, &bind), 0);
-	ck_assert_uint_eq(bind.path, SHARQ_BIND_SHADOW);
-	ck_assert_uint_ne(bind.reason, SHARQ_REASON_NONE);
-	ck_assert(bind.flags & SHARQ_BOUND_SYNC_ONLY);
-	close(fd);
-}
-END_TEST
-
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("fork");
@@ -502,6 +481,5 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p4_bind_after_the_deadline_is_refused, 60);
 	GUEST_ADD(s, p4_unbound_queue_does_nothing, 60);
 	GUEST_ADD(s, p4_the_binder_is_the_owner_not_the_one_who_asked, 60);
-	GUEST_ADD(s, p3_direct_is_refused_with_the_reason, 60);
 	return s;
 }

@@ -814,6 +814,23 @@ START_TEST(create_s_fields_are_checked)
 }
 END_TEST
 
+/* What depends on kicks, on pinning, or has its like in test_direct.c. */
+static void add_shadow_only(Suite *s)
+{
+	GUEST_ADD(s, p6_sq_tail_out_of_step_breaks_the_queue, 60);
+	GUEST_ADD(s, p6_cq_head_out_of_step_breaks_the_queue, 60);
+	GUEST_ADD(s, p6_what_the_kernel_writes_is_never_read_back, 60);
+	GUEST_ADD(s, p6_a_full_cq_is_never_overwritten, 60);
+	GUEST_ADD(s, p6_no_more_is_in_flight_than_the_cq_holds, 60);
+	GUEST_ADD(s, p6_device_mappings_are_a_fault, 60);
+	GUEST_ADD(s, p13_memory_in_flight_is_within_the_limit, 60);
+	GUEST_ADD(s, p13_memory_over_the_limit_is_denied, 60);
+	GUEST_ADD(s, p6_kick_s_argument_is_checked, 60);
+	GUEST_ADD(s, p6_uring_kick_s_argument_is_checked, 60);
+	GUEST_ADD(s, p6_only_the_whole_ring_can_be_mapped, 60);
+	GUEST_ADD(s, create_s_fields_are_checked, 60);
+}
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("hostile");
@@ -822,23 +839,13 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p6_random_descriptors_touch_only_their_own_memory, 120);
 	GUEST_ADD(s, p6_each_wrong_field_is_named, 60);
 	GUEST_ADD(s, p6_operations_outside_the_queue_s_set_are_refused, 60);
-	GUEST_ADD(s, p6_sq_tail_out_of_step_breaks_the_queue, 60);
-	GUEST_ADD(s, p6_cq_head_out_of_step_breaks_the_queue, 60);
-	GUEST_ADD(s, p6_what_the_kernel_writes_is_never_read_back, 60);
-	GUEST_ADD(s, p6_a_full_cq_is_never_overwritten, 60);
-	GUEST_ADD(s, p6_no_more_is_in_flight_than_the_cq_holds, 60);
 	GUEST_ADD(s, p6_unmapped_memory_is_a_fault_at_its_address, 60);
 	GUEST_ADD(s, p6_kernel_addresses_are_a_fault, 60);
 	GUEST_ADD(s, p6_prot_none_is_a_fault, 60);
 	GUEST_ADD(s, p6_read_only_memory_is_no_destination, 60);
 	GUEST_ADD(s, p6_program_text_is_no_destination, 60);
-	GUEST_ADD(s, p6_device_mappings_are_a_fault, 60);
 	GUEST_ADD(s, p6_ranges_that_wrap_are_refused, 60);
-	GUEST_ADD(s, p13_memory_over_the_limit_is_denied, 60);
-	GUEST_ADD(s, p13_memory_in_flight_is_within_the_limit, 60);
-	GUEST_ADD(s, p6_kick_s_argument_is_checked, 60);
-	GUEST_ADD(s, p6_uring_kick_s_argument_is_checked, 60);
-	GUEST_ADD(s, p6_only_the_whole_ring_can_be_mapped, 60);
-	GUEST_ADD(s, create_s_fields_are_checked, 60);
+	if (queue_bind_request().path == SHARQ_BIND_SHADOW)
+		add_shadow_only(s);
 	return s;
 }

@@ -245,6 +245,30 @@ START_TEST(p1_device_says_what_it_has)
 }
 END_TEST
 
+/* Until it has one. */
+START_TEST(p3_direct_is_refused_with_the_reason)
+{
+	struct sharq_ctl_create c = queue_request(8);
+	struct sharq_bind bind = queue_bind_request();
+	int fd;
+
+	c.device = the_device().id;
+	fd = queue_file(&c);
+	bind.path = SHARQ_BIND_DIRECT;
+	ck_assert_int_eq(queue_bind(fd, &bind), -EOPNOTSUPP);
+	ck_assert_uint_ne(bind.reason, SHARQ_REASON_NONE);
+	ck_assert_uint_lt(bind.reason, SHARQ_REASON_COUNT);
+	/* That wasn't the one time. */
+	bind = queue_bind_request();
+	bind.path = SHARQ_BIND_ANY;
+	ck_assert_int_eq(queue_bind(fd, &bind), 0);
+	ck_assert_uint_eq(bind.path, SHARQ_BIND_SHADOW);
+	ck_assert_uint_ne(bind.reason, SHARQ_REASON_NONE);
+	ck_assert(bind.flags & SHARQ_BOUND_SYNC_ONLY);
+	close(fd);
+}
+END_TEST
+
 /* All of a slice's borders; what lies around stays as it is. */
 static void copy_and_compare(struct queue *q, uint8_t *dst, uint8_t *want,
 			     uint8_t *src, uint32_t to, uint32_t from,
@@ -702,6 +726,7 @@ Suite *guest_suite(void)
 	Suite *s = suite_create("sdxi");
 
 	GUEST_ADD(s, p1_device_says_what_it_has, 30);
+	GUEST_ADD(s, p3_direct_is_refused_with_the_reason, 30);
 	GUEST_ADD(s, copies_as_memcpy, 60);
 	GUEST_ADD(s, copies_of_many_at_once, 60);
 	if (access("/sys/kernel/iommu_groups/0", F_OK)) {
