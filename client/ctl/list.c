@@ -87,8 +87,8 @@ static const struct column device_columns[] = {
 	{ "queues_free", "FREE", COLUMN_NUMBER, 0 },
 	{ "direct_used", "DIRECT", COLUMN_NUMBER, 0 },
 	{ "direct_free", "LEFT", COLUMN_NUMBER, 0 },
-	{ "operations", "OPERATIONS", COLUMN_TEXT, 14 },
-	{ "note", "NOTE", COLUMN_TEXT, 21 },
+	{ "operations", "OPERATIONS", COLUMN_TEXT, 11 },
+	{ "note", "NOTE", COLUMN_TEXT, 12 },
 };
 
 static int show_devices(const struct view *v, struct daemon *d,
