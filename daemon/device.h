@@ -8,10 +8,12 @@
 #include <stdint.h>
 
 #define DEVICE_NAME_MAX 32
+#define DEVICE_DMA_MAX 128
 
 /*
  * @paths:       bit 1 << enum Sharq__Pb__Path
  * @direct_used, @direct_free: hardware queues for direct clients
+ * @dma:         what its DMA goes through; "": it does none, or nobody says
  * @note:        why there is no better path; NULL: there is none
  */
 struct device {
@@ -24,6 +26,7 @@ struct device {
 	uint32_t direct_free;
 	char name[DEVICE_NAME_MAX];
 	char provider[DEVICE_NAME_MAX];
+	char dma[DEVICE_DMA_MAX];
 	const char *note;
 };
 

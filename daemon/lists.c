@@ -49,6 +49,8 @@ static void fill_device(struct device_entry *e, const struct device *d,
 	e->device.has_queues_free = true;
 	e->device.queues_free = user_queues_free(conn->user);
 	e->device.note = (char *)d->note;
+	if (*d->dma)
+		e->device.dma = (char *)d->dma;
 	if (!(d->paths & 1U << SHARQ__PB__PATH__PATH_DIRECT))
 		return;
 	e->device.has_direct_used = e->device.has_direct_free = true;

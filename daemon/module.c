@@ -97,6 +97,12 @@ int module_device(int fd, uint32_t id, struct sharq_ctl_device *d)
 	return call(fd, SHARQ_CTL_DEVICE, d);
 }
 
+int module_dma(int fd, uint32_t id, struct sharq_ctl_dma *d)
+{
+	*d = (struct sharq_ctl_dma){ .size = sizeof(*d), .id = id };
+	return call(fd, SHARQ_CTL_DMA, d);
+}
+
 int module_queue(int fd, uint64_t id, struct sharq_ctl_queue *q)
 {
 	*q = (struct sharq_ctl_queue){ .size = sizeof(*q), .id = id };

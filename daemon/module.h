@@ -23,6 +23,8 @@ int module_open(int *fd, struct sharq_ctl_info *info);
 const char *module_why(int err);
 /* The device or queue with the lowest id that is at least @id. */
 int module_device(int fd, uint32_t id, struct sharq_ctl_device *d);
+/* An older module doesn't say: -ENOTTY. */
+int module_dma(int fd, uint32_t id, struct sharq_ctl_dma *d);
 int module_queue(int fd, uint64_t id, struct sharq_ctl_queue *q);
 /* @c: without its size. */
 int module_create(int fd, struct sharq_ctl_create *c);

@@ -147,6 +147,7 @@ struct call {
 	union {
 		struct sharq_ctl_info info;
 		struct sharq_ctl_device device;
+		struct sharq_ctl_dma dma;
 		struct sharq_ctl_create create;
 		struct sharq_ctl_queue queue;
 		struct sharq_ctl_stats stats;
@@ -192,6 +193,21 @@ static int ctl_device(struct call *c)
 	d->direct_free = dev->direct_max - d->direct_used;
 	strscpy_pad(d->name, dev->name, sizeof(d->name));
 	strscpy_pad(d->provider, dev->provider, sizeof(d->provider));
+	sharq_device_put(dev);
+	return 0;
+}
+
+static int ctl_dma(struct call *c)
+{
+	struct sharq_ctl_dma *d = &c->dma;
+	struct sharq_device *dev = sharq_device_get(d->id);
+	u32 size = d->size, id = d->id;
+
+	if (!dev)
+		return -ENOENT;
+	*d = dev->dma;
+	d->size = size;
+	d->id = id;
 	sharq_device_put(dev);
 	return 0;
 }
@@ -325,6 +341,7 @@ static const struct {
 	{ SHARQ_CTL_STATS, sizeof(struct sharq_ctl_stats), ctl_stats },
 	{ SHARQ_CTL_CONTROL, sizeof(struct sharq_ctl_control), ctl_control },
 	{ SHARQ_CTL_EVENT, sizeof(struct sharq_ctl_event), ctl_event },
+	{ SHARQ_CTL_DMA, sizeof(struct sharq_ctl_dma), ctl_dma },
 };
 
 /* Tell the caller; only then does the file that was made become visible. */

@@ -152,6 +152,18 @@ struct sharq_space *sharq_space_free(struct sharq_space *s)
 	return NULL;
 }
 
+void sharq_space_describe(const struct sharq_space *s,
+			  struct sharq_ctl_dma *dma)
+{
+	dma->flags |= SHARQ_DMA_ADDRESSES;
+	if (!s->group)
+		return;
+	dma->flags |= SHARQ_DMA_GROUP | SHARQ_DMA_COHERENT;
+	dma->group = iommu_group_id(s->group);
+	dma->address_bits = fls64(s->domain->geometry.aperture_end);
+	strscpy(dma->owner, owner, sizeof(dma->owner));
+}
+
 /* The end of the first reserved region that [at, at + size) runs into, or 0. */
 static u64 reserved_end(const struct sharq_space *s, u64 at, u64 size)
 {

@@ -32,6 +32,9 @@ struct sharq_space;
  * group, or part of it; the kernel's log has the names.
  */
 int sharq_space_new(struct device *dev, struct sharq_space **space);
+/* Fill in what is to be shown of it. */
+void sharq_space_describe(const struct sharq_space *space,
+			  struct sharq_ctl_dma *dma);
 /* What it lent must be back. The group is blocked, then returned. */
 struct sharq_space *sharq_space_free(struct sharq_space *space);
 

@@ -72,6 +72,7 @@ struct sharq_device_ops {
  * struct sharq_device - filled in by its provider up to @direct_max, the rest is
  * the core's (sched.c, device.c, queue.c)
  * @no_direct: why there is no direct path, if there is none
+ * @dma:     what its DMA goes through, to be shown; zeros: it does none
  * @slots:   requests that it takes at once
  * @direct_max: hardware queues for direct clients
  * @id:      set by sharq_device_register()
@@ -91,6 +92,7 @@ struct sharq_device {
 	const struct sharq_device_ops *ops;
 	struct sharq_caps caps;
 	enum sharq_reason no_direct;
+	struct sharq_ctl_dma dma;
 	unsigned int slots;
 	unsigned int direct_max;
 

@@ -2,6 +2,7 @@
 /* SDXI functions on PCI. */
 #include <linux/io.h>
 #include <linux/module.h>
+#include <linux/pci-ats.h>
 #include <linux/slab.h>
 
 #include "sdxi.h"
@@ -121,6 +122,19 @@ static void bury(struct work_struct *work)
 	sharq_device_unregister(&s->dev);
 }
 
+static void describe(struct sdxi *s)
+{
+	struct sharq_ctl_dma *dma = &s->dev.dma;
+	struct pci_dev *pdev = s->pdev;
+
+	sharq_space_describe(s->space, dma);
+	dma->pasids = max(pci_max_pasids(pdev), 0);
+	if (pci_ats_supported(pdev))
+		dma->flags |= SHARQ_DMA_ATS;
+	if (pci_pri_supported(pdev))
+		dma->flags |= SHARQ_DMA_PRI;
+}
+
 static int bring_up(struct sdxi *s)
 {
 	int ret = enable(s);
@@ -130,6 +144,7 @@ static int bring_up(struct sdxi *s)
 	ret = sharq_space_new(&s->pdev->dev, &s->space);
 	if (ret)
 		goto err_enable;
+	describe(s);
 	ret = sdxi_fn_init(s);
 	if (ret)
 		goto err_space;

@@ -120,6 +120,30 @@ struct sharq_ctl_device {
 	char provider[SHARQ_NAME_LEN];
 };
 
+/* sharq_ctl_dma.flags: none of them for a device that does no DMA. */
+#define SHARQ_DMA_ADDRESSES (1U << 0) /* it reaches memory by addresses */
+#define SHARQ_DMA_GROUP (1U << 1)     /* its IOMMU group is claimed */
+#define SHARQ_DMA_COHERENT (1U << 2)
+#define SHARQ_DMA_ATS (1U << 3)
+#define SHARQ_DMA_PRI (1U << 4)
+
+/*
+ * struct sharq_ctl_dma - SHARQ_CTL_DMA: what the DMA of device @id goes through;
+ * -ENOENT: no such device
+ * @group:  out: the number of its IOMMU group, @owner: who claimed it
+ * @address_bits: out: of addresses in its address space
+ * @pasids: out: how many it can tell apart, 0: none
+ */
+struct sharq_ctl_dma {
+	__u32 size;
+	__u32 id;
+	__u32 flags;
+	__u32 group;
+	__u32 address_bits;
+	__u32 pasids;
+	char owner[SHARQ_NAME_LEN];
+};
+
 /* Limits of struct sharq_ctl_create. */
 #define SHARQ_WEIGHT_MIN 1
 #define SHARQ_WEIGHT_DEFAULT 64
@@ -266,6 +290,7 @@ struct sharq_ctl_event {
 #define SHARQ_CTL_STATS _IO(SHARQ_IOC_MAGIC, 0x04)
 #define SHARQ_CTL_CONTROL _IO(SHARQ_IOC_MAGIC, 0x05)
 #define SHARQ_CTL_EVENT _IO(SHARQ_IOC_MAGIC, 0x06)
+#define SHARQ_CTL_DMA _IO(SHARQ_IOC_MAGIC, 0x07)
 
 /* ---- a queue's file ----
  *
@@ -376,6 +401,7 @@ struct sharq_eventfd {
 
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_info) == 56, "info");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_device) == 104, "device");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_dma) == 56, "dma");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_create) == 152, "create");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_queue) == 144, "queue");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_stats) == 600, "stats");

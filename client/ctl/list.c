@@ -89,6 +89,7 @@ static const struct column device_columns[] = {
 	{ "direct_free", "LEFT", COLUMN_NUMBER, 0 },
 	{ "operations", "OPERATIONS", COLUMN_TEXT, 11 },
 	{ "note", "NOTE", COLUMN_TEXT, 12 },
+	{ "dma", NULL, COLUMN_TEXT, 0 },
 };
 
 static int show_devices(const struct view *v, struct daemon *d,
@@ -135,6 +136,7 @@ static int show_devices(const struct view *v, struct daemon *d,
 		op_names(e->ops, text, sizeof(text));
 		table_text(t, 10, text);
 		table_text(t, 11, e->note ? e->note : "");
+		table_text(t, 12, e->dma ? e->dma : "");
 	}
 	daemon_free(m);
 	return err ? err : finish(t, f);

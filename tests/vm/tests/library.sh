@@ -91,6 +91,16 @@ one_program()
 		grep -q "killed\|CANCELED" "$dir/bench"
 }
 
+# One line of the kernel's devices and one of the function's.
+devices()
+{
+	sharqctl --json devices >"$dir/devices"
+	grep -q '"soft0"' "$dir/devices" &&
+		grep -q '"dma": *"group [0-9]* of sharq, [0-9]* bits, coherent; ' \
+			"$dir/devices"
+}
+check "devices say what their DMA goes through" devices
+
 one_program sleeping
 one_program polling
 export SHARQ_NO_URING=1

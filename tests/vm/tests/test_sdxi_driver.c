@@ -22,6 +22,7 @@
 
 #define PCI_DEVICES "/sys/bus/pci/devices/"
 #define DRIVER "/sys/bus/pci/drivers/sharq-sdxi/"
+#define VIRTIO "/sys/bus/pci/drivers/virtio-pci/"
 #define TRACING "/sys/kernel/tracing/"
 #define IOVA_BASE "/sys/module/sharq/parameters/iova_base"
 /* Beside an MSI's: a little less than what the driver takes for its tables. */
@@ -245,6 +246,34 @@ START_TEST(p1_device_says_what_it_has)
 }
 END_TEST
 
+/* As the system sees it, from elsewhere. */
+static unsigned int group_of(const char *slot)
+{
+	char path[128], to[128] = "";
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/iommu_group", slot);
+	ck_assert_int_gt(readlink(path, to, sizeof(to) - 1), 0);
+	return (unsigned int)atoi(strrchr(to, '/') + 1);
+}
+
+START_TEST(p1_device_says_what_its_dma_goes_through)
+{
+	struct sharq_ctl_dma dma = { .size = sizeof(dma),
+				     .id = the_device().id };
+
+	ck_assert(!broker_ctl(SHARQ_CTL_DMA, &dma));
+	ck_assert_uint_eq(dma.id, the_device().id);
+	ck_assert_uint_eq(dma.flags, SHARQ_DMA_ADDRESSES | SHARQ_DMA_GROUP |
+					     SHARQ_DMA_COHERENT |
+					     SHARQ_DMA_ATS | SHARQ_DMA_PRI);
+	ck_assert_uint_eq(dma.group, group_of(address()));
+	ck_assert_str_eq(dma.owner, "sharq");
+	ck_assert_uint_ge(dma.address_bits, 39);
+	/* The model's pasid-bits. */
+	ck_assert_uint_eq(dma.pasids, 256);
+}
+END_TEST
+
 /* Until it has one. */
 START_TEST(p3_direct_is_refused_with_the_reason)
 {
@@ -448,6 +477,18 @@ static bool logged(int fd, const char *word)
 	return false;
 }
 
+/* The other device in its group. */
+static void neighbour(const char *file)
+{
+	char slot[32];
+	int r;
+
+	strcpy(slot, shared_function());
+	slot[strlen("0000:00:0")] = '2';
+	r = broker_write(file, slot);
+	ck_assert_msg(!r, "%s: %s: %s", file, slot, strerror(-r));
+}
+
 START_TEST(p10_shared_group_is_refused_and_named)
 {
 	const char *slot = shared_function();
@@ -457,10 +498,13 @@ START_TEST(p10_shared_group_is_refused_and_named)
 	ck_assert_int_ge(lseek(log, 0, SEEK_END), 0);
 	ck_assert_int_eq(broker_write(DRIVER "bind", slot), -EBUSY);
 	ck_assert(logged(log, "is shared"));
-	/* Who has it: virtio-rng's. */
 	ck_assert(logged(log, "driver virtio-pci"));
+	/* Nor while nobody has the other. */
+	neighbour(VIRTIO "unbind");
+	ck_assert_int_eq(broker_write(DRIVER "bind", slot), -EBUSY);
+	ck_assert(logged(log, "is shared"));
+	neighbour(VIRTIO "bind");
 	close(log);
-	/* Nobody else's, as it was. */
 	works();
 }
 END_TEST
@@ -730,8 +774,9 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, copies_as_memcpy, 60);
 	GUEST_ADD(s, copies_of_many_at_once, 60);
 	if (access("/sys/kernel/iommu_groups/0", F_OK)) {
-		puts("SKIP: without an IOMMU there is no P9 and P10");
+		puts("SKIP: there is no IOMMU: no P9, no P10");
 	} else {
+		GUEST_ADD(s, p1_device_says_what_its_dma_goes_through, 30);
 		GUEST_ADD(s, p9_pages_are_unmapped_before_the_completion, 60);
 		GUEST_ADD(s, p10_reserved_regions_are_left_out, 60);
 		GUEST_ADD(s, p10_shared_group_is_refused_and_named, 30);
