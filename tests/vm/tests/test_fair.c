@@ -283,6 +283,7 @@ static void trace_end(void)
 	trace(TRACING "trace_clock", "global");
 	trace(EVENTS "sharq_accept/filter", "0");
 	trace(EVENTS "sharq_complete/filter", "0");
+	trace(TRACING "tracing_on", "1");
 }
 
 /*
