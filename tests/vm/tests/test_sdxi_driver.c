@@ -609,7 +609,8 @@ END_TEST
 
 /* ---- misbehaving ---- */
 
-START_TEST(p13_hung_context_is_stopped_and_all_run_again)
+/* The context hangs until the driver's own @commands came through. */
+static void hangs_for_a_while(uint64_t commands)
 {
 	struct load a = load_new(4096), b = load_new(300000);
 	uint64_t before;
@@ -618,33 +619,26 @@ START_TEST(p13_hung_context_is_stopped_and_all_run_again)
 	before = executed();
 	load_kick(&a);
 	load_kick(&b);
-	/* STOP, SYNC, START: the function itself goes on. */
-	wait_executed(before + 3);
+	wait_executed(before + commands);
 	command(SDXI_TEST_BEHAVE, 0);
 	load_take_all_ok(&a);
 	load_take_all_ok(&b);
 	load_free(&a);
 	load_free(&b);
 }
+
+START_TEST(p13_hung_context_is_stopped_and_all_run_again)
+{
+	/* STOP, SYNC, START: the function itself goes on. */
+	hangs_for_a_while(3);
+}
 END_TEST
 
 START_TEST(p13_unstoppable_context_resets_and_all_run_again)
 {
-	struct load a = load_new(4096), b = load_new(300000);
-	uint64_t before;
-
-	command(SDXI_TEST_HANG, 0);
 	command(SDXI_TEST_IGNORE_STOP, 0);
-	before = executed();
-	load_kick(&a);
-	load_kick(&b);
 	/* STOP, after which SYNC waits; START in the function's new life. */
-	wait_executed(before + 2);
-	command(SDXI_TEST_BEHAVE, 0);
-	load_take_all_ok(&a);
-	load_take_all_ok(&b);
-	load_free(&a);
-	load_free(&b);
+	hangs_for_a_while(2);
 }
 END_TEST
 
