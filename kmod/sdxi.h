@@ -7,7 +7,7 @@
  *   sdxi_cxt.c    a context: its memory, its ring, starting and stopping it
  *   sdxi_shadow.c the device that the core sees: slices of requests, all in one
  *                 context of the kernel's own; what happens when it fails
- *   sdxi_hw.h     the standard's layouts
+ *   proto/sdxi_hw.h  the standard's layouts
  *
  * After probe, one thread does all that touches the function: it takes what was
  * pushed, maps it, writes descriptors, answers what was completed, and stops and

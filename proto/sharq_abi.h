@@ -239,12 +239,15 @@ struct sharq_ring {
  *              more; what was accepted completes.
  * QUARANTINED: one of its descriptors took the device down twice: as BROKEN.
  * CLOSED:      killed or drained for good: as BROKEN.
+ * SETTLED:     beside these, and where the client itself finds out what was done
+ *              (SHARQ_RING_SDXI): nothing more will be.
  */
 #define SHARQ_DEVICE_NEED_KNOCK (1U << 0)
 #define SHARQ_DEVICE_PAUSED (1U << 1)
 #define SHARQ_DEVICE_BROKEN (1U << 2)
 #define SHARQ_DEVICE_QUARANTINED (1U << 3)
 #define SHARQ_DEVICE_CLOSED (1U << 4)
+#define SHARQ_DEVICE_SETTLED (1U << 5)
 #define SHARQ_DEVICE_DEAD                                                      \
 	(SHARQ_DEVICE_BROKEN | SHARQ_DEVICE_QUARANTINED | SHARQ_DEVICE_CLOSED)
 

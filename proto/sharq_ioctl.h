@@ -57,6 +57,13 @@ enum sharq_reason {
 	SHARQ_REASON_COUNT
 };
 
+/* What the device of a direct queue reads: how its client writes commands. */
+enum sharq_ring_kind {
+	SHARQ_RING_SHARQ =
+		0, /* struct sharq_ring and its arrays, as all others */
+	SHARQ_RING_SDXI = 1, /* an SDXI context: struct sharq_sdxi */
+};
+
 /* States of a queue. One that is dead (BROKEN and above) stays so. */
 enum sharq_queue_state {
 	SHARQ_QUEUE_UNBOUND = 0,
@@ -308,6 +315,9 @@ struct sharq_ctl_event {
  * beginning. That may be a page fault, when the device sleeps, and is no system
  * call. It stores there, too, when it has taken completions while the CQ was full,
  * if descriptors were left.
+ *
+ * A direct queue of kind SHARQ_RING_SDXI is a context of an SDXI function: see
+ * struct sharq_sdxi.
  */
 
 /* sharq_bind.flags, out. SYNC_ONLY: each batch takes a kick (not direct). */
@@ -326,11 +336,15 @@ struct sharq_ctl_event {
  *           struct sharq_ring
  * @map_size, @map_offset: out: for mmap()
  * @bell_offset: out: of the doorbell's page, of a direct queue; else 0
+ * @ring:    out: enum sharq_ring_kind
+ * @entries, @area_offset, @area_size: out: SHARQ_RING_SDXI: of its ring, and for
+ *           mmap() of struct sharq_sdxi and what follows; else 0
  *
  * -EPERM: the caller's effective uid isn't the one that was baked in;
  * -EBUSY: bound already; -ETIMEDOUT: too late.
  *
- * To a caller that doesn't know @bell_offset ANY means SHADOW.
+ * To a caller that doesn't know @bell_offset, or not @ring where that wouldn't be
+ * SHARQ_RING_SHARQ, ANY means SHADOW, and DIRECT is -EINVAL.
  */
 struct sharq_bind {
 	__u32 size;
@@ -350,10 +364,78 @@ struct sharq_bind {
 	__aligned_u64 map_offset;
 	__aligned_u64 id;
 	__aligned_u64 bell_offset;
+	__u32 ring;
+	__u32 entries;
+	__aligned_u64 area_offset;
+	__aligned_u64 area_size;
 };
 
 /* As long as it was before there was a direct path. */
 #define SHARQ_BIND_SIZE_SHADOW 64
+
+/*
+ * struct sharq_start - SHARQ_START of a direct queue of kind SHARQ_RING_SDXI: its
+ * area is mapped; begin to serve it
+ * @addr: where, in the caller's address space; a multiple of the page size
+ *
+ * Until then the doorbell's page can't be touched (SIGBUS). -EOPNOTSUPP: another
+ * kind of queue; -EBUSY: started already; -EIO: the function refuses.
+ */
+struct sharq_start {
+	__u32 size;
+	__u32 reserved;
+	__aligned_u64 addr;
+};
+
+/*
+ * struct sharq_sdxi - the area of a queue of kind SHARQ_RING_SDXI
+ * @status:      the context's status (struct sdxi_cxt_sts); the function's
+ * @write_index: descriptors published; the client's
+ * @taken:       completions that the client has taken, counted as descriptors are;
+ *               the client's
+ *
+ * It is followed by, at SHARQ_SDXI_RING, @entries descriptors of 64 bytes; then as
+ * many completion blocks of 32 bytes (struct sdxi_cst_blk); then as many words
+ * __u64. Descriptor number i, counted from 0 and for ever, has slot i % entries in
+ * each. The layouts are the standard's, little-endian: proto/sdxi_hw.h.
+ *
+ * The client puts descriptor i once i - taken < entries: its block (signal 1, flags
+ * 0), the descriptor without SDXI_DSC_VL, and then, release, its first word with it;
+ * then write_index; then write_index again as 8 bytes to the beginning of the
+ * doorbell's page. SHARQ_SDXI_AKEY is the key of its memory; there is no other.
+ * Block and descriptor are addressed as they are mapped. Where it puts another
+ * block, or none, is its own affair, and so is what becomes of its sleep.
+ *
+ * It is done when the block's signal is 0; with SDXI_CST_BLK_ER it failed, and its
+ * word says how, when that is SHARQ_SDXI_FAULT(i, status) for one of enum
+ * sharq_status: FAULT_READ, FAULT_WRITE, or RESET where nobody knows. The word may
+ * come later than the block. What is wrong with a descriptor otherwise than by its
+ * operands' addresses ends the queue (BROKEN), and so do more faults than
+ * SHARQ_SDXI_FAULTS at once and SHARQ_SDXI_FAULTS_PER_S for ever.
+ *
+ * To sleep: set SHARQ_CLIENT_WANT_EVENT in the rings' client_flags, look once more
+ * whether @taken is done, then poll(). The file is readable, and the eventfd
+ * signalled, when descriptor @taken is done. Each poll() of the file while
+ * WANT_EVENT is set makes that so for once.
+ *
+ * When the queue is dead, what becomes of its commands is final once SETTLED is set
+ * in device_flags: one whose block has signal 0 is done, one without SDXI_DSC_VL may
+ * have been, others weren't begun.
+ *
+ * What is stored to the doorbell in a pause is heard when that ends. sharq_ring's
+ * indices and arrays aren't used by the device.
+ */
+struct sharq_sdxi {
+	__u8 status[16] __attribute__((aligned(SHARQ_CACHE_LINE)));
+	__aligned_u64 write_index __attribute__((aligned(SHARQ_CACHE_LINE)));
+	__aligned_u64 taken __attribute__((aligned(SHARQ_CACHE_LINE)));
+};
+
+#define SHARQ_SDXI_RING 4096
+#define SHARQ_SDXI_AKEY 0
+#define SHARQ_SDXI_FAULT(index, status) ((__u64)(index) << 8 | 0x80 | (status))
+#define SHARQ_SDXI_FAULTS 1024
+#define SHARQ_SDXI_FAULTS_PER_S 64
 
 /*
  * Kick flags. WAIT (URING_CMD only): completes when the commands that it
@@ -397,6 +479,7 @@ struct sharq_eventfd {
 #define SHARQ_BIND _IO(SHARQ_IOC_MAGIC, 0x40)
 #define SHARQ_KICK _IO(SHARQ_IOC_MAGIC, 0x41)
 #define SHARQ_EVENTFD _IO(SHARQ_IOC_MAGIC, 0x42)
+#define SHARQ_START _IO(SHARQ_IOC_MAGIC, 0x43)
 #define SHARQ_URING_KICK 1
 
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_info) == 56, "info");
@@ -407,7 +490,9 @@ SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_queue) == 144, "queue");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_stats) == 600, "stats");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_control) == 16, "control");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_event) == 200, "event");
-SHARQ_ABI_ASSERT(sizeof(struct sharq_bind) == 72, "bind");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_bind) == 96, "bind");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_start) == 16, "start");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_sdxi) == 3 * SHARQ_CACHE_LINE, "sdxi");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_kick) == 16, "kick");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_uring_kick) == 16, "uring kick");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_eventfd) == 8, "eventfd");

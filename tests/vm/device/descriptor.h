@@ -3,7 +3,7 @@
 #ifndef SDXI_DESCRIPTOR_H
 #define SDXI_DESCRIPTOR_H
 
-#include "layout.h"
+#include "sdxi_hw.h"
 #include <stdbool.h>
 
 enum op_kind {

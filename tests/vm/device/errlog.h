@@ -3,7 +3,7 @@
 #ifndef SDXI_ERRLOG_H
 #define SDXI_ERRLOG_H
 
-#include "layout.h"
+#include "sdxi_hw.h"
 #include <stdbool.h>
 
 /* What went wrong, where. */

@@ -12,7 +12,7 @@
 
 #include "descriptor.h"
 #include "errlog.h"
-#include "layout.h"
+#include "sdxi_hw.h"
 #include "qemu.h"
 #include <sys/queue.h>
 

@@ -2,12 +2,11 @@
 /*
  * The layouts that an SDXI 1.0 function and its software share: registers,
  * context structures, descriptors, completion blocks and the error log. The
- * module and the device model of tests/vm both take it from here. Numbers in
- * brackets are sections of the project's notes on SDXI, whose marks of
+ * module, the library and the device model of tests/vm take it from here. Numbers
+ * in brackets are sections of the project's notes on SDXI, whose marks of
  * confidence apply.
  *
- * All is little-endian. Fields are masks for FIELD_GET() and FIELD_PREP();
- * outside the kernel the includer brings BIT_ULL() and GENMASK_ULL().
+ * All is little-endian. Fields are masks for FIELD_GET() and FIELD_PREP().
  */
 #ifndef SHARQ_SDXI_HW_H
 #define SHARQ_SDXI_HW_H
@@ -17,6 +16,14 @@
 #include <linux/build_bug.h>
 #else
 #include <assert.h>
+#include <endian.h>
+#include <stdint.h>
+
+#define BIT_ULL(n) (1ULL << (n))
+#define GENMASK_ULL(high, low) ((~0ULL >> (63 - (high))) & (~0ULL << (low)))
+#define FIELD_GET(mask, value) (((value) & (mask)) >> __builtin_ctzll(mask))
+#define FIELD_PREP(mask, value)                                                \
+	(((uint64_t)(value) << __builtin_ctzll(mask)) & (mask))
 #endif
 #include <linux/types.h>
 
