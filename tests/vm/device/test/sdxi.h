@@ -6,7 +6,7 @@
 #ifndef SDXI_TEST_H
 #define SDXI_TEST_H
 
-#include "../layout.h"
+#include "sdxi_hw.h"
 #include "../test_block.h"
 #include "vfio.h"
 #include <stdbool.h>
