@@ -2,8 +2,6 @@
 /*
  * The sdxi provider on the device model of tests/vm/device: what it serves, and
  * what becomes of commands when the function, or the driver, goes away.
- *
- * The function misbehaves by its test block, which root opened for the tests.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +13,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../device/test_block.h"
 #include "broker.h"
 #include "guest.h"
 #include "queue.h"
+#include "sdxi_function.h"
 
-#define PCI_DEVICES "/sys/bus/pci/devices/"
-#define DRIVER "/sys/bus/pci/drivers/sharq-sdxi/"
 #define VIRTIO "/sys/bus/pci/drivers/virtio-pci/"
 #define TRACING "/sys/kernel/tracing/"
 #define IOVA_BASE "/sys/module/sharq/parameters/iova_base"
@@ -34,86 +30,24 @@ static struct rng rng = { .state = 4 };
 
 /* ---- the device ---- */
 
-/* Where it is in the guest; without an IOMMU another one is served, too. */
-#define ADDRESS "0000:00:02.0"
-
-static bool find_device(struct sharq_ctl_device *d)
-{
-	*d = (struct sharq_ctl_device){ .size = sizeof(*d) };
-	while (!broker_ctl(SHARQ_CTL_DEVICE, d)) {
-		if (!strcmp(d->name, "sdxi-" ADDRESS))
-			return true;
-		d->id++;
-	}
-	return false;
-}
-
-static struct sharq_ctl_device the_device(void)
-{
-	struct sharq_ctl_device d;
-
-	ck_assert_msg(find_device(&d), "the SDXI function isn't served");
-	return d;
-}
-
 static struct queue sdxi_queue(unsigned int depth)
 {
 	struct sharq_ctl_create c = queue_request(depth);
 
-	c.device = the_device().id;
+	c.device = sdxi_device().id;
 	c.pin_bytes = 256 * MIB;
 	c.in_device = COMMANDS;
 	return queue_make(&c);
 }
 
-static void unbind(void)
-{
-	int r = broker_write(DRIVER "unbind", ADDRESS);
-
-	ck_assert_msg(!r, "unbind: %s", strerror(-r));
-}
-
-static void bind_again(void)
-{
-	int r = broker_write(DRIVER "bind", ADDRESS);
-
-	ck_assert_msg(!r, "bind: %s", strerror(-r));
-}
-
-static volatile uint64_t *test_block(void)
-{
-	static volatile uint64_t *block;
-	char path[128];
-	void *p;
-	int fd;
-
-	if (block)
-		return block;
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%d", ADDRESS,
-		 SDXI_TEST_BAR);
-	fd = broker_open(path, O_RDWR);
-	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(-fd));
-	p = mmap(NULL, SDXI_TEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		 0);
-	ck_assert_msg(p != MAP_FAILED, "%s: %s", path, strerror(errno));
-	close(fd);
-	block = p;
-	ck_assert_uint_eq(block[SDXI_TEST_REG_ID / 8], SDXI_TEST_ID);
-	return block;
-}
-
 static void command(enum sdxi_test_cmd cmd, uint64_t arg)
 {
-	volatile uint64_t *block = test_block();
-
-	block[SDXI_TEST_REG_CXT / 8] = ONE_SHADOW_CONTEXT;
-	block[SDXI_TEST_REG_ARG / 8] = arg;
-	block[SDXI_TEST_REG_CMD / 8] = cmd;
+	sdxi_misbehave(ONE_SHADOW_CONTEXT, cmd, arg);
 }
 
 static uint64_t executed(void)
 {
-	return test_block()[SDXI_TEST_REG_DESCRIPTORS / 8];
+	return sdxi_counter(SDXI_TEST_REG_DESCRIPTORS);
 }
 
 /* Only the driver's own commands come through while the context hangs. */
@@ -222,7 +156,7 @@ static void works(void)
 
 START_TEST(p1_device_says_what_it_has)
 {
-	struct sharq_ctl_device d = the_device();
+	struct sharq_ctl_device d = sdxi_device();
 	struct queue q = sdxi_queue(4);
 	struct sharq_desc crc = desc_crc(memory(PAGE), PAGE);
 	struct sharq_cqe cqe;
@@ -250,14 +184,14 @@ static unsigned int group_of(const char *slot)
 START_TEST(p1_device_says_what_its_dma_goes_through)
 {
 	struct sharq_ctl_dma dma = { .size = sizeof(dma),
-				     .id = the_device().id };
+				     .id = sdxi_device().id };
 
 	ck_assert(!broker_ctl(SHARQ_CTL_DMA, &dma));
-	ck_assert_uint_eq(dma.id, the_device().id);
+	ck_assert_uint_eq(dma.id, sdxi_device().id);
 	ck_assert_uint_eq(dma.flags, SHARQ_DMA_ADDRESSES | SHARQ_DMA_GROUP |
 					     SHARQ_DMA_COHERENT |
 					     SHARQ_DMA_ATS | SHARQ_DMA_PRI);
-	ck_assert_uint_eq(dma.group, group_of(ADDRESS));
+	ck_assert_uint_eq(dma.group, group_of(SDXI_ADDRESS));
 	ck_assert_str_eq(dma.owner, "sharq");
 	ck_assert_uint_ge(dma.address_bits, 39);
 	/* The model's pasid-bits. */
@@ -272,7 +206,7 @@ START_TEST(p3_direct_is_refused_with_the_reason)
 	struct sharq_bind bind = queue_bind_request();
 	int fd;
 
-	c.device = the_device().id;
+	c.device = sdxi_device().id;
 	fd = queue_file(&c);
 	bind.path = SHARQ_BIND_DIRECT;
 	ck_assert_int_eq(queue_bind(fd, &bind), -EOPNOTSUPP);
@@ -422,12 +356,12 @@ END_TEST
 START_TEST(p10_reserved_regions_are_left_out)
 {
 	ck_assert(!broker_write(IOVA_BASE, BEFORE_MSIS));
-	unbind();
-	bind_again();
+	sdxi_unbind();
+	sdxi_bind_again();
 	works();
-	unbind();
+	sdxi_unbind();
 	ck_assert(!broker_write(IOVA_BASE, "0x1000000"));
-	bind_again();
+	sdxi_bind_again();
 	works();
 }
 END_TEST
@@ -447,7 +381,7 @@ static const char *shared_function(void)
 		ck_assert(f && fgets(class, sizeof(class), f));
 		fclose(f);
 		if (!strcmp(class, "0x120100\n") &&
-		    strncmp(at, ADDRESS, strlen(ADDRESS)))
+		    strncmp(at, SDXI_ADDRESS, strlen(SDXI_ADDRESS)))
 			snprintf(slot, sizeof(slot), "%.*s",
 				 (int)strcspn(at, "/"), at);
 	}
@@ -489,12 +423,12 @@ START_TEST(p10_shared_group_is_refused_and_named)
 
 	ck_assert_int_ge(log, 0);
 	ck_assert_int_ge(lseek(log, 0, SEEK_END), 0);
-	ck_assert_int_eq(broker_write(DRIVER "bind", slot), -EBUSY);
+	ck_assert_int_eq(broker_write(SDXI_DRIVER "bind", slot), -EBUSY);
 	ck_assert(logged(log, "is shared"));
 	ck_assert(logged(log, "driver virtio-pci"));
 	/* Nor while nobody has the other. */
 	neighbour(VIRTIO "unbind");
-	ck_assert_int_eq(broker_write(DRIVER "bind", slot), -EBUSY);
+	ck_assert_int_eq(broker_write(SDXI_DRIVER "bind", slot), -EBUSY);
 	ck_assert(logged(log, "is shared"));
 	neighbour(VIRTIO "bind");
 	close(log);
@@ -524,16 +458,16 @@ START_TEST(p14_unbind_under_load_answers_all)
 {
 	for (int round = 0; round < 10; round++) {
 		struct load a = load_new(256 * KIB), b = load_new(3000);
-		struct sharq_ctl_device before = the_device(), after;
+		struct sharq_ctl_device before = sdxi_device(), after;
 
 		load_kick(&a);
 		load_kick(&b);
-		unbind();
-		ck_assert(!find_device(&after));
+		sdxi_unbind();
+		ck_assert(!sdxi_find(&after));
 		expect_gone(&a);
 		expect_gone(&b);
-		bind_again();
-		after = the_device();
+		sdxi_bind_again();
+		after = sdxi_device();
 		ck_assert_uint_ne(before.id, after.id);
 		ck_assert_str_eq(before.name, after.name);
 		works();
@@ -549,14 +483,14 @@ START_TEST(p14_removal_under_load_answers_all)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/remove", ADDRESS);
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/remove", SDXI_ADDRESS);
 	for (int round = 0; round < 3; round++) {
 		struct load l = load_new(64 * KIB);
 		struct sharq_ctl_device gone;
 
 		load_kick(&l);
 		ck_assert(!broker_write(path, "1"));
-		ck_assert(!find_device(&gone));
+		ck_assert(!sdxi_find(&gone));
 		expect_gone(&l);
 		load_free(&l);
 		ck_assert(!broker_write("/sys/bus/pci/rescan", "1"));
@@ -572,13 +506,13 @@ START_TEST(p14_unbind_of_a_hanging_function_answers_all)
 	command(SDXI_TEST_HANG, 0);
 	command(SDXI_TEST_IGNORE_STOP, 0);
 	load_kick(&l);
-	unbind();
+	sdxi_unbind();
 	load_take(&l);
 	ck_assert_uint_eq(l.by_status[SHARQ_OK], 0);
 	expect_dead(&l.q);
 	load_free(&l);
 	command(SDXI_TEST_BEHAVE, 0);
-	bind_again();
+	sdxi_bind_again();
 	works();
 }
 END_TEST
@@ -595,14 +529,14 @@ START_TEST(p14_vanished_function_answers_all)
 	expect_gone(&l);
 	ck_assert_uint_eq(l.by_status[SHARQ_OK], 0);
 	/* Nobody is sent there any more, though the driver is still bound. */
-	while (find_device(&d)) {
+	while (sdxi_find(&d)) {
 		ck_assert(now_ms() < end);
 		poll(NULL, 0, 1);
 	}
 	load_free(&l);
 	command(SDXI_TEST_BEHAVE, 0);
-	unbind();
-	bind_again();
+	sdxi_unbind();
+	sdxi_bind_again();
 	works();
 }
 END_TEST
@@ -688,15 +622,15 @@ START_TEST(p13_function_that_always_hangs_is_given_up)
 	}
 	ck_assert_uint_eq(by_status[SHARQ_TIMEOUT], BLAMED);
 	ck_assert_uint_eq(by_status[SHARQ_RESET], QUEUES - BLAMED);
-	while (find_device(&gone))
+	while (sdxi_find(&gone))
 		poll(NULL, 0, 1);
 	for (int i = 0; i < QUEUES; i++) {
 		expect_dead(&q[i]);
 		queue_free(&q[i]);
 	}
 	command(SDXI_TEST_BEHAVE, 0);
-	unbind();
-	bind_again();
+	sdxi_unbind();
+	sdxi_bind_again();
 	works();
 }
 END_TEST
