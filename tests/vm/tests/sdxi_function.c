@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "sdxi_function.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "guest.h"
+
+bool sdxi_find(struct sharq_ctl_device *d)
+{
+	*d = (struct sharq_ctl_device){ .size = sizeof(*d) };
+	while (!broker_ctl(SHARQ_CTL_DEVICE, d)) {
+		if (!strcmp(d->name, "sdxi-" SDXI_ADDRESS))
+			return true;
+		d->id++;
+	}
+	return false;
+}
+
+struct sharq_ctl_device sdxi_device(void)
+{
+	struct sharq_ctl_device d;
+
+	ck_assert_msg(sdxi_find(&d), "the SDXI function isn't served");
+	return d;
+}
+
+void sdxi_unbind(void)
+{
+	int r = broker_write(SDXI_DRIVER "unbind", SDXI_ADDRESS);
+
+	ck_assert_msg(!r, "unbind: %s", strerror(-r));
+}
+
+void sdxi_bind_again(void)
+{
+	int r = broker_write(SDXI_DRIVER "bind", SDXI_ADDRESS);
+
+	ck_assert_msg(!r, "bind: %s", strerror(-r));
+}
+
+static volatile uint64_t *test_block(void)
+{
+	static volatile uint64_t *block;
+	char path[128];
+	void *p;
+	int fd;
+
+	if (block)
+		return block;
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%d", SDXI_ADDRESS,
+		 SDXI_TEST_BAR);
+	fd = broker_open(path, O_RDWR);
+	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(-fd));
+	p = mmap(NULL, SDXI_TEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		 0);
+	ck_assert_msg(p != MAP_FAILED, "%s: %s", path, strerror(errno));
+	close(fd);
+	block = p;
+	ck_assert_uint_eq(block[SDXI_TEST_REG_ID / 8], SDXI_TEST_ID);
+	return block;
+}
+
+void sdxi_misbehave(unsigned int cxt, enum sdxi_test_cmd cmd, uint64_t arg)
+{
+	volatile uint64_t *block = test_block();
+
+	block[SDXI_TEST_REG_CXT / 8] = cxt;
+	block[SDXI_TEST_REG_ARG / 8] = arg;
+	block[SDXI_TEST_REG_CMD / 8] = cmd;
+}
+
+void sdxi_behave(void)
+{
+	sdxi_misbehave(0, SDXI_TEST_BEHAVE, 0);
+}
+
+uint64_t sdxi_counter(unsigned int reg)
+{
+	return test_block()[reg / 8];
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guests' SDXI function (tests/vm/device), as the module's controller and as
+ * root see it. It misbehaves by its test block, which root opened for the tests.
+ */
+#ifndef SDXI_FUNCTION_H
+#define SDXI_FUNCTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../device/test_block.h"
+#include "sharq_ioctl.h"
+
+/* Where it is in the guest; without an IOMMU another one is served, too. */
+#define SDXI_ADDRESS "0000:00:02.0"
+#define SDXI_DRIVER "/sys/bus/pci/drivers/sharq-sdxi/"
+#define PCI_DEVICES "/sys/bus/pci/devices/"
+
+/* False: it isn't served. */
+bool sdxi_find(struct sharq_ctl_device *d);
+/* Ends the test if it isn't. */
+struct sharq_ctl_device sdxi_device(void);
+void sdxi_unbind(void);
+void sdxi_bind_again(void);
+
+/* @cxt is the context's number. */
+void sdxi_misbehave(unsigned int cxt, enum sdxi_test_cmd cmd, uint64_t arg);
+void sdxi_behave(void);
+/* One of the test block's registers. */
+uint64_t sdxi_counter(unsigned int reg);
+
+#endif /* SDXI_FUNCTION_H */
