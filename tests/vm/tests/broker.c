@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
@@ -42,6 +43,8 @@ enum what {
 	ASK_FILE,
 	ASK_MOUNT_FUSE,
 	ASK_UMOUNT,
+	ASK_SWAP_ON,
+	ASK_SWAP_OFF,
 };
 
 /*
@@ -214,6 +217,10 @@ static int serve(struct message *m, int *fd)
 	case ASK_UMOUNT:
 		return umount2(m->path, MNT_DETACH) || rmdir(m->path) ? -errno
 								      : 0;
+	case ASK_SWAP_ON:
+		return swapon(m->path, 0) ? -errno : 0;
+	case ASK_SWAP_OFF:
+		return swapoff(m->path) ? -errno : 0;
 	}
 	return -EINVAL;
 }
@@ -471,4 +478,14 @@ int broker_mount_fuse(const char *path)
 int broker_umount(const char *path)
 {
 	return ask_path(ASK_UMOUNT, path);
+}
+
+int broker_swap_on(const char *path)
+{
+	return ask_path(ASK_SWAP_ON, path);
+}
+
+int broker_swap_off(const char *path)
+{
+	return ask_path(ASK_SWAP_OFF, path);
 }

@@ -43,5 +43,7 @@ int broker_open(const char *path, int flags);
  * it, lazily. */
 int broker_mount_fuse(const char *path);
 int broker_umount(const char *path);
+int broker_swap_on(const char *path);
+int broker_swap_off(const char *path);
 
 #endif /* BROKER_H */

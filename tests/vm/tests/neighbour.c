@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,14 +53,29 @@ static void live(struct neighbour_page *page, struct queue q)
 	struct rng r = { (uint64_t)getpid() };
 
 	memset(dst, 0xa5, LARGE + 2 * PAGE);
-	while (!__atomic_load_n(&page->stop, __ATOMIC_ACQUIRE)) {
+	do
 		round_of(&q, &r, src, dst);
-		__atomic_add_fetch(&page->rounds, 1, __ATOMIC_RELEASE);
-	}
+	while (neighbour_again(page));
 	queue_free(&q);
 }
 
-static struct neighbour start(struct queue (*make)(unsigned int depth))
+static void live_shadow(struct neighbour_page *page)
+{
+	live(page, queue_new(8));
+}
+
+static void live_direct(struct neighbour_page *page)
+{
+	live(page, queue_new_direct(8));
+}
+
+bool neighbour_again(struct neighbour_page *page)
+{
+	__atomic_add_fetch(&page->rounds, 1, __ATOMIC_RELEASE);
+	return !__atomic_load_n(&page->stop, __ATOMIC_ACQUIRE);
+}
+
+struct neighbour neighbour_start_as(void (*life)(struct neighbour_page *page))
 {
 	struct neighbour n = {
 		.page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -71,7 +85,7 @@ static struct neighbour start(struct queue (*make)(unsigned int depth))
 	ck_assert(n.page != MAP_FAILED);
 	n.pid = spawn();
 	if (!n.pid) {
-		live(n.page, make(8));
+		life(n.page);
 		_exit(0);
 	}
 	neighbour_advances(&n, 1);
@@ -80,12 +94,12 @@ static struct neighbour start(struct queue (*make)(unsigned int depth))
 
 struct neighbour neighbour_start(void)
 {
-	return start(queue_new);
+	return neighbour_start_as(live_shadow);
 }
 
 struct neighbour neighbour_start_direct(void)
 {
-	return start(queue_new_direct);
+	return neighbour_start_as(live_direct);
 }
 
 void neighbour_advances(const struct neighbour *n, unsigned int rounds)

@@ -6,6 +6,7 @@
 #ifndef NEIGHBOUR_H
 #define NEIGHBOUR_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct neighbour_page;
@@ -18,6 +19,9 @@ struct neighbour {
 struct neighbour neighbour_start(void);
 /* One with a direct queue. */
 struct neighbour neighbour_start_direct(void);
+/* One that lives in its own way: rounds, until neighbour_again() says no. */
+struct neighbour neighbour_start_as(void (*life)(struct neighbour_page *page));
+bool neighbour_again(struct neighbour_page *page);
 /* Ends the test unless it does @rounds more in time. */
 void neighbour_advances(const struct neighbour *n, unsigned int rounds);
 /* All that it did was right. */

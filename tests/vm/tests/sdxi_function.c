@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 
 #include "broker.h"
 #include "guest.h"
+#include "queue.h"
 
 bool sdxi_find(struct sharq_ctl_device *d)
 {
@@ -28,6 +30,25 @@ struct sharq_ctl_device sdxi_device(void)
 
 	ck_assert_msg(sdxi_find(&d), "the SDXI function isn't served");
 	return d;
+}
+
+void sdxi_wait_free(unsigned int n)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	while (sdxi_device().direct_free != n) {
+		ck_assert_msg(now_ms() < end, "%u contexts are free, not %u",
+			      sdxi_device().direct_free, n);
+		poll(NULL, 0, 1);
+	}
+}
+
+void sdxi_all_gone(void)
+{
+	struct sharq_ctl_device d = sdxi_device();
+
+	queues_left(0);
+	sdxi_wait_free(d.direct_used + d.direct_free);
 }
 
 void sdxi_unbind(void)

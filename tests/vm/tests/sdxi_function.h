@@ -21,6 +21,9 @@
 bool sdxi_find(struct sharq_ctl_device *d);
 /* Ends the test if it isn't. */
 struct sharq_ctl_device sdxi_device(void);
+/* Ends the test unless @n contexts are free in time, or all, and no queue lives. */
+void sdxi_wait_free(unsigned int n);
+void sdxi_all_gone(void);
 void sdxi_unbind(void);
 void sdxi_bind_again(void);
 
