@@ -410,8 +410,8 @@ struct sharq_start {
  * word says how, when that is SHARQ_SDXI_FAULT(i, status) for one of enum
  * sharq_status: FAULT_READ, FAULT_WRITE, or RESET where nobody knows. The word may
  * come later than the block. What is wrong with a descriptor otherwise than by its
- * operands' addresses ends the queue (BROKEN), and so do more faults than
- * SHARQ_SDXI_FAULTS at once and SHARQ_SDXI_FAULTS_PER_S for ever.
+ * operands' addresses ends the queue as BROKEN; more faults than SHARQ_SDXI_FAULTS
+ * at once and SHARQ_SDXI_FAULTS_PER_S for ever end it as QUARANTINED.
  *
  * To sleep: set SHARQ_CLIENT_WANT_EVENT in the rings' client_flags, look once more
  * whether @taken is done, then poll(). The file is readable, and the eventfd
@@ -419,8 +419,8 @@ struct sharq_start {
  * WANT_EVENT is set makes that so for once.
  *
  * When the queue is dead, what becomes of its commands is final once SETTLED is set
- * in device_flags: one whose block has signal 0 is done, one without SDXI_DSC_VL may
- * have been, others weren't begun.
+ * in device_flags: one whose block has signal 0 is done; the first that isn't, and
+ * those without SDXI_DSC_VL, may have been begun; others weren't.
  *
  * What is stored to the doorbell in a pause is heard when that ends. sharq_ring's
  * indices and arrays aren't used by the device.
