@@ -195,7 +195,11 @@ static bool word_of(const struct sdxi_ring *r, uint64_t i,
 	return true;
 }
 
-/* False: not yet. What a dead queue left behind is looked at when it is settled. */
+/*
+ * False: not yet. What a dead queue left behind is looked at when it is settled:
+ * the first that isn't done may have been begun, of the others those are that have
+ * no VL.
+ */
 static bool outcome(const struct sdxi_ring *r, uint64_t i,
 		    enum sharq_status *status)
 {
@@ -206,8 +210,9 @@ static bool outcome(const struct sdxi_ring *r, uint64_t i,
 	if (is_done(r, i))
 		return !(le32toh(r->block[slot].flags) & SDXI_CST_BLK_ER) ||
 		       word_of(r, i, status);
-	*status = le64toh(r->dsc[slot].qw[0]) & SDXI_DSC_VL ? SHARQ_CANCELED
-							    : SHARQ_RESET;
+	*status = r->undone && le64toh(r->dsc[slot].qw[0]) & SDXI_DSC_VL
+			  ? SHARQ_CANCELED
+			  : SHARQ_RESET;
 	return settled;
 }
 
@@ -227,6 +232,8 @@ enum sharq_status sdxi_take(struct sdxi_ring *r)
 			      r->status->read_index);
 		poll(NULL, 0, 1);
 	}
+	if (!is_done(r, r->taken))
+		r->undone = true;
 	r->taken++;
 	__atomic_store_n(&r->area->taken, r->taken, __ATOMIC_RELEASE);
 	return status;

@@ -20,6 +20,7 @@
  * @bell:   the doorbell's page
  * @next:   number of the next descriptor; they begin with 0
  * @taken:  of the next completion to be taken, as @area has it
+ * @undone: one was taken that wasn't done: the queue is dead
  */
 struct sdxi_ring {
 	int fd;
@@ -35,6 +36,7 @@ struct sdxi_ring {
 	uint32_t entries;
 	uint64_t next;
 	uint64_t taken;
+	bool undone;
 };
 
 /* The file of a queue on the function, not bound yet; *@id is the queue's. */
