@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The module's queues: binding one to this process, mapping its rings and, of a
- * direct one, its doorbell.
+ * direct one, its doorbell and what an SDXI context needs.
  */
 #include "client.h"
 
@@ -54,12 +54,22 @@ static int refused(struct sharq *s, int err, const struct sharq_bind *b)
 	}
 }
 
+static bool ring_fits(const struct sharq_bind *b)
+{
+	if (b->ring == SHARQ_RING_SHARQ)
+		return true;
+	return b->ring == SHARQ_RING_SDXI && b->path == SHARQ_BIND_DIRECT &&
+	       b->entries && b->area_size <= SIZE_MAX &&
+	       b->area_size >= sdxi_area_size(b->entries);
+}
+
 /* Does the kernel's answer fit what was asked, and itself? */
 static bool answer_fits(const struct sharq_queue *q, const struct sharq_bind *b)
 {
 	return (b->path == SHARQ_BIND_SHADOW ||
 		(b->path == SHARQ_BIND_DIRECT && b->bell_offset)) &&
-	       b->depth == q->depth && b->sqe_shift == SHARQ_SQE_SHIFT &&
+	       ring_fits(b) && b->depth == q->depth &&
+	       b->sqe_shift == SHARQ_SQE_SHIFT &&
 	       b->cqe_shift == SHARQ_CQE_SHIFT &&
 	       sharq_layout_valid(b->depth, b->sq_offset, b->cq_offset,
 				  b->map_size);
@@ -91,6 +101,36 @@ static int map_rings(struct sharq_queue *q, const struct sharq_bind *b)
 	return 0;
 }
 
+/* The context isn't started before it can be put to use. */
+static int start_context(struct sharq_queue *q, const struct sharq_bind *b,
+			 void *bell)
+{
+	struct sharq_start start = { .size = sizeof(start) };
+	struct sdxi_memory m = {
+		.ring = q->ring,
+		.sq = q->sq,
+		.cq = q->cq,
+		.depth = b->depth,
+		.entries = b->entries,
+		.caps = { .ops = b->ops, .max_transfer = b->max_transfer },
+		.bell = bell,
+	};
+	int rc = map_part(q, "context", b->area_size, b->area_offset, &m.area);
+
+	if (rc)
+		return rc;
+	q->area = m.area;
+	q->area_size = b->area_size;
+	rc = sdxi_new(&q->sdxi, &m);
+	if (rc)
+		return fail(q->s, rc, "out of memory");
+	start.addr = (uintptr_t)m.area;
+	if (ioctl(q->fd, SHARQ_START, &start))
+		return fail(q->s, -errno, "can't start the queue's context: %s",
+			    strerror(errno));
+	return 0;
+}
+
 /* How what is published is told: by the doorbell, else by kicks. */
 static int make_kicker(struct sharq_queue *q, const struct sharq_bind *b)
 {
@@ -105,7 +145,9 @@ static int make_kicker(struct sharq_queue *q, const struct sharq_bind *b)
 	rc = kicker_new(&q->kicker, bell);
 	if (rc && bell)
 		munmap(bell, page);
-	return rc ? fail(q->s, rc, "out of memory") : 0;
+	if (rc)
+		return fail(q->s, rc, "out of memory");
+	return b->ring == SHARQ_RING_SDXI ? start_context(q, b, bell) : 0;
 }
 
 static void take_info(struct sharq_queue *q, const struct sharq_bind *b,

@@ -23,6 +23,7 @@
 #include "exec.h"
 #include "frame.h"
 #include "ring.h"
+#include "sdxi.h"
 #include "sharq.pb-c.h"
 
 /* What stands in a connection's guard page; a fork wipes it in the child. */
@@ -120,6 +121,8 @@ struct sharq_sqe {
  * @done:        completions that the caller hasn't seen, a ring
  * @ring:        NULL: inline queue
  * @kicker:      of the module's queues, shadow and direct; else NULL
+ * @sdxi:        of a direct queue on an SDXI context: between @ring and @area,
+ *               which is mapped; else NULL
  * @fd:          the module's: the queue's file; embedded: the socket to its engine
  */
 struct sharq_queue {
@@ -151,6 +154,9 @@ struct sharq_queue {
 	/* Inline: a LINK of the chain that runs now has failed. */
 	bool chain_failed;
 	struct kicker *kicker;
+	struct sdxi *sdxi;
+	void *area;
+	size_t area_size;
 	int fd, epoll, event;
 	size_t map_size;
 	struct sharq_queue_counts counts;
@@ -242,6 +248,8 @@ int bind_queue(struct sharq_queue *q, uint32_t path,
  * kick_look - ask the file what has changed
  * kick_sleep - until something changes, at most @ms. Return: 0 or -errno
  * kick_watch - let q->epoll wait for the same
+ * kick_arm - the file of a context tells of one completion, when it has been asked
+ *   to. Return: there is one already, of which q->epoll may not hear
  * kick_quiesce - wait until the device leaves the caller's memory alone
  * kick_fill, kick_lend, kick_lent - for a ring of the application's: the entry,
  *   that it has one, and its result. Return: 0 or -EAGAIN: something is left
@@ -256,6 +264,7 @@ void kick_reap(struct sharq_queue *q);
 void kick_look(struct sharq_queue *q);
 int kick_sleep(struct sharq_queue *q, int ms);
 int kick_watch(struct sharq_queue *q);
+bool kick_arm(struct sharq_queue *q);
 void kick_quiesce(struct sharq_queue *q);
 void kick_fill(const struct sharq_queue *q, struct io_uring_sqe *sqe,
 	       uint32_t flags);

@@ -103,6 +103,11 @@ bool take_completions(struct sharq_queue *q)
 {
 	uint32_t tail, from = q->cq_head;
 
+	if (q->sdxi) {
+		sdxi_take(q->sdxi);
+		/* What stood behind these, and what is left of one. */
+		sdxi_put(q->sdxi);
+	}
 	__builtin_prefetch(&q->cq[sharq_ring_slot(from, q->depth)]);
 	tail = __atomic_load_n(&q->ring->cq_tail, __ATOMIC_SEQ_CST);
 	/* Out of step: somebody wrote there. Nothing in it can be believed. */
@@ -263,10 +268,15 @@ static void set_want(struct sharq_queue *q, bool want)
 			 want ? SHARQ_CLIENT_WANT_EVENT : 0, __ATOMIC_SEQ_CST);
 }
 
+static bool have(const struct sharq_queue *q)
+{
+	return q->done_head != q->done_tail;
+}
+
 /* Make sharq_queue_fd() unreadable until something comes. */
 static void arm(struct sharq_queue *q)
 {
-	uint64_t count;
+	uint64_t count, one = 1;
 
 	q->counts.syscalls++;
 	if (read(q->event, &count, sizeof(count)) < 0 && errno != EAGAIN)
@@ -281,11 +291,8 @@ static void arm(struct sharq_queue *q)
 			kick_again(q);
 		kick_watch(q);
 	}
-}
-
-static bool have(const struct sharq_queue *q)
-{
-	return q->done_head != q->done_tail;
+	if (!have(q) && kick_arm(q) && write(q->event, &one, sizeof(one)) < 0)
+		return;
 }
 
 static bool busy(const struct sharq_queue *q)
@@ -464,7 +471,8 @@ int sharq_queue_fd(struct sharq_queue *q)
 		return q->epoll;
 	set_want(q, true);
 	/* What came before that was without an event: make it readable. */
-	if (collect(q) && write(q->event, &one, sizeof(one)) < 0)
+	if ((collect(q) || kick_arm(q)) &&
+	    write(q->event, &one, sizeof(one)) < 0)
 		return -errno;
 	return q->epoll;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Kicks: how a shadow queue's entries reach the kernel. A direct queue has a
- * doorbell instead, which is stored to; its file is asked for nothing but sleep,
- * and what it could say of its end is in the ring's flags, too.
+ * doorbell instead, which is stored to, by sdxi.c where that belongs to an SDXI
+ * context; its file is asked for nothing but sleep, and what it could say of its end
+ * is in the ring's flags, too.
  *
  * A kick asks for all that is published. It is one system call: io_uring_enter
  * on a small ring of the queue's own, or ioctl where io_uring can't be had.
@@ -173,6 +174,10 @@ void kick(struct sharq_queue *q)
 {
 	struct kicker *k = q->kicker;
 
+	if (q->sdxi) {
+		sdxi_put(q->sdxi);
+		return;
+	}
 	if (k->bell) {
 		/* sq_tail before it. What sleeps looks there once it has taken
 		 * the page away, which waits for stores to it. */
@@ -200,8 +205,11 @@ void kick_look(struct sharq_queue *q)
 {
 	struct pollfd p = { .fd = q->fd, .events = POLLOUT };
 
-	if (q->kicker->bell)
+	if (q->kicker->bell) {
+		if (device_flags(q) & SHARQ_DEVICE_DEAD)
+			file_dead(q);
 		return;
+	}
 	kick_reap(q);
 	q->counts.syscalls++;
 	if (poll(&p, 1, 0) == 1)
@@ -280,6 +288,16 @@ int kick_watch(struct sharq_queue *q)
 	return rc;
 }
 
+bool kick_arm(struct sharq_queue *q)
+{
+	struct pollfd p = { .fd = q->fd, .events = POLLIN };
+
+	if (!q->sdxi || q->dead)
+		return false;
+	q->counts.syscalls++;
+	return poll(&p, 1, 0) == 1;
+}
+
 /* Will it leave alone what it hasn't consumed? */
 static bool stands_still(const struct sharq_queue *q)
 {
@@ -287,17 +305,24 @@ static bool stands_still(const struct sharq_queue *q)
 	       device_flags(q) & (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD);
 }
 
+static bool quiet(struct sharq_queue *q)
+{
+	uint32_t left = stands_still(q) ? unconsumed(q) : 0;
+
+	/* A context has nothing that it isn't given. */
+	if (q->sdxi) {
+		sdxi_take(q->sdxi);
+		return sdxi_idle(q->sdxi);
+	}
+	kick_reap(q);
+	take_completions(q);
+	return !q->kicker->pending && q->in_ring <= left;
+}
+
 void kick_quiesce(struct sharq_queue *q)
 {
-	for (int ms = 0; ms < QUIESCE_MS; ms++) {
-		uint32_t left = stands_still(q) ? unconsumed(q) : 0;
-
-		kick_reap(q);
-		take_completions(q);
-		if (!q->kicker->pending && q->in_ring <= left)
-			return;
+	for (int ms = 0; ms < QUIESCE_MS && !quiet(q); ms++)
 		poll(NULL, 0, 1);
-	}
 }
 
 void kick_lend(struct sharq_queue *q)

@@ -75,6 +75,9 @@ static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
 	/* A child's rings aren't mapped: others' memory may lie there now. */
 	if (q->ring && ours)
 		munmap(q->ring, q->map_size);
+	if (q->area && ours)
+		munmap(q->area, q->area_size);
+	sdxi_free(q->sdxi);
 	if (q->epoll >= 0)
 		close(q->epoll);
 	if (q->event >= 0)
