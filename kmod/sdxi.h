@@ -9,9 +9,11 @@
  *                 context of the kernel's own; what happens when it fails
  *   proto/sdxi_hw.h  the standard's layouts
  *
- * After probe, one thread does all that touches the function: it takes what was
- * pushed, maps it, writes descriptors, answers what was completed, and stops and
- * starts things when they fail. So nothing here has a lock but @todo.
+ * After probe, one thread does all that the shadow context is about: it takes what
+ * was pushed, maps it, writes descriptors, answers what was completed, and stops
+ * and starts things when they fail. It alone reads the error log and resets the
+ * function. Of what it deals with others touch @todo, under @lock, and what is
+ * under @admin_lock: they may start and stop contexts of their own meanwhile.
  *
  * Lifetime: the PCI driver's remove() takes the hardware down. struct sdxi stays
  * until no queue holds its device.
@@ -20,7 +22,9 @@
 #define SHARQ_SDXI_H
 
 #include <linux/bitfield.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -88,6 +92,13 @@ struct sdxi_slot {
  * @burial:   unregisters @dev, once; queued when the function is found dead
  * @l2 to @errlog: tables
  * @log_read: what ERR_RD is
+ * @log_asked: calls of sdxi_fn_settle_log(); @log_told: up to which its entries were
+ *            given out, or ~0: there will be no more
+ * @told:     sdxi_fn_settle_log() waits for that
+ * @admin_lock: held for one command of @admin, or a change of the function's
+ *            state; protects @admin and, as a whole, @l1
+ * @reset_wanted: the thread is to reset the function; until then it takes no
+ *            command
  * @events:   bits that interrupts set
  * @lock:     taken under dev->lock in push(); protects @todo and @unanswered
  * @todo:     pushed, not yet taken by the thread
@@ -99,7 +110,7 @@ struct sdxi_slot {
  * @blocked:  what is in @todo can't begin until something is completed
  * @blamed:   slots that it stood still at for the last time since it did one
  * @give_up:  reset() was called: end it all
- * @dead:     answers all with RESET
+ * @dead:     answers all with RESET; set under @admin_lock
  */
 struct sdxi {
 	struct sharq_device dev;
@@ -116,6 +127,11 @@ struct sdxi {
 	struct sharq_shared l1;
 	struct sharq_shared errlog;
 	u64 log_read;
+	atomic64_t log_asked;
+	u64 log_told;
+	wait_queue_head_t told;
+	struct mutex admin_lock; /* innermost mutex */
+	bool reset_wanted;
 	struct sdxi_cxt admin;
 	struct sdxi_cxt shadow;
 
@@ -149,7 +165,7 @@ static inline __le32 sdxi_opcode(u64 type, u64 subtype, u64 flags)
 			   FIELD_PREP(SDXI_DSC_SUBTYPE, subtype) | flags);
 }
 
-/* ---- sdxi_fn.c; none is called by two at once ---- */
+/* ---- sdxi_fn.c ---- */
 
 /* Read what the function is, make its tables. */
 int sdxi_fn_init(struct sdxi *s);
@@ -161,19 +177,43 @@ int sdxi_fn_start(struct sdxi *s);
  * vanished; -ETIMEDOUT.
  */
 int sdxi_fn_stop(struct sdxi *s);
+/*
+ * Both, in the thread, which gives up if that fails. The log is read in
+ * between.
+ */
+int sdxi_fn_reset(struct sdxi *s);
+/* In the thread: it takes no command any more, and does no DMA. */
+void sdxi_fn_give_up(struct sdxi *s);
+/* Have the thread reset it; doesn't wait. Anywhere. */
+void sdxi_fn_want_reset(struct sdxi *s);
 bool sdxi_fn_is_active(const struct sdxi *s);
 /*
- * Do one command in the admin context, or several that the last one waits for;
- * their opcodes lack VL. -ETIMEDOUT; -EIO: the function says so.
+ * Do one command in the admin context; its opcode lacks VL. Whoever wants to, so it
+ * shall not be one that takes long. -EIO: the function says so; -ESHUTDOWN: it is to
+ * be reset, or is dead; -ETIMEDOUT: it will be reset for that.
  */
-int sdxi_fn_admin(struct sdxi *s, union sdxi_dsc *dsc, unsigned int n);
+int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc);
 /* The L1 entry of a context. */
 struct sdxi_l1_ent *sdxi_fn_l1(const struct sdxi *s, u16 cxt);
-/* Give each new entry of the error log to sdxi_shadow_error(). */
+/* In the thread: give each new entry of the error log to whom it concerns. */
 void sdxi_fn_read_log(struct sdxi *s);
+/* In the thread: it won't any more. */
+void sdxi_fn_end_log(struct sdxi *s);
+/*
+ * Not in the thread: when it returns, what was in the log at the call was given out,
+ * or is lost with the function.
+ */
+void sdxi_fn_settle_log(struct sdxi *s);
 
 /* ---- sdxi_cxt.c ---- */
 
+/*
+ * Any context: the function begins to serve it, as its L1 entry says; nothing of it
+ * is accessed any more until it is started. @sts: its status, of which a client may
+ * make what it likes. Both have bounds, and don't keep the function from others.
+ */
+int sdxi_cxt_run(struct sdxi *s, u16 num);
+int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts);
 int sdxi_cxt_init(struct sdxi *s, struct sdxi_cxt *c, u16 num, u32 entries);
 void sdxi_cxt_exit(struct sdxi *s, struct sdxi_cxt *c);
 /* As new, and known to the function; it isn't running. */

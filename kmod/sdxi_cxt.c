@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A context of an SDXI function. */
 #include <linux/io.h>
+#include <linux/iopoll.h>
 
 #include "sdxi.h"
+
+/* How long who stops a context waits for it to say so. */
+#define STOP_TIMEOUT_US (100 * USEC_PER_MSEC)
+#define POLL_US 100
 
 /*
  * struct sdxi_cxt_mem - what belongs to a context beside its ring
@@ -88,36 +93,67 @@ void sdxi_cxt_publish(struct sdxi *s, struct sdxi_cxt *c)
 	dma_wmb();
 }
 
-static union sdxi_dsc admin_dsc(const struct sdxi_cxt *c, u8 op, u64 flags)
+static union sdxi_dsc admin_dsc(u16 num, u8 op, u64 flags)
 {
 	union sdxi_dsc dsc = {};
 
 	dsc.admin.opcode = sdxi_opcode(SDXI_TYPE_ADMIN, op, flags);
-	dsc.admin.cxt_start = cpu_to_le16(c->num);
-	dsc.admin.cxt_end = cpu_to_le16(c->num);
+	dsc.admin.cxt_start = cpu_to_le16(num);
+	dsc.admin.cxt_end = cpu_to_le16(num);
 	return dsc;
+}
+
+int sdxi_cxt_run(struct sdxi *s, u16 num)
+{
+	union sdxi_dsc dsc;
+
+	dsc = admin_dsc(num, SDXI_ADMIN_CXT_START_NM, SDXI_DSC_FE);
+	return sdxi_fn_admin(s, &dsc);
+}
+
+static bool has_stopped(const struct sdxi_cxt_sts *sts)
+{
+	switch (FIELD_GET(SDXI_CXT_STS_STATE, READ_ONCE(sts->state))) {
+	case SDXI_CXT_STOP_SW:
+	case SDXI_CXT_STOP_FN:
+	case SDXI_CXT_ERR_FN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts)
+{
+	union sdxi_dsc stop = admin_dsc(num, SDXI_ADMIN_CXT_STOP, SDXI_DSC_FE);
+	union sdxi_dsc sync = admin_dsc(num, SDXI_ADMIN_SYNC, 0);
+	bool stopped;
+	int ret;
+
+	/* Who wants it stopped has waited for what it may still do. */
+	stop.admin.vflags = SDXI_VFLAGS_HS;
+	sync.admin.flags = FIELD_PREP(SDXI_SYNC_FILTER, SDXI_SYNC_STOP);
+	ret = sdxi_fn_admin(s, &stop);
+	if (ret)
+		return ret;
+	/*
+	 * SYNC keeps the admin context from others until it has. But it has the
+	 * last word: the function may not be able to write the status.
+	 */
+	read_poll_timeout(has_stopped, stopped, stopped, POLL_US,
+			  STOP_TIMEOUT_US, false, sts);
+	return sdxi_fn_admin(s, &sync);
 }
 
 int sdxi_cxt_start(struct sdxi *s, struct sdxi_cxt *c)
 {
-	union sdxi_dsc dsc;
-
-	dsc = admin_dsc(c, SDXI_ADMIN_CXT_START_NM, SDXI_DSC_FE);
-	return sdxi_fn_admin(s, &dsc, 1);
+	return sdxi_cxt_run(s, c->num);
 }
 
 int sdxi_cxt_stop(struct sdxi *s, struct sdxi_cxt *c)
 {
-	union sdxi_dsc dsc[] = {
-		admin_dsc(c, SDXI_ADMIN_CXT_STOP, SDXI_DSC_FE),
-		admin_dsc(c, SDXI_ADMIN_SYNC, 0),
-	};
-	int ret;
+	int ret = sdxi_cxt_halt(s, c->num, &c->ctl->sts);
 
-	/* Who wants it stopped has waited for what it may still do. */
-	dsc[0].admin.vflags = SDXI_VFLAGS_HS;
-	dsc[1].admin.flags = FIELD_PREP(SDXI_SYNC_FILTER, SDXI_SYNC_STOP);
-	ret = sdxi_fn_admin(s, dsc, ARRAY_SIZE(dsc));
 	if (ret)
 		return ret;
 	sdxi_fn_l1(s, c->num)->cxt_ctl = 0;

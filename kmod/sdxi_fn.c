@@ -50,7 +50,7 @@ static void request(const struct sdxi *s, enum sdxi_gsr gsr)
 	set(s, SDXI_REG_CTL0, ctl0);
 }
 
-int sdxi_fn_stop(struct sdxi *s)
+static int stop(struct sdxi *s)
 {
 	static const u8 way[] = {
 		[SDXI_GSV_INIT] = SDXI_GSR_STOP_SF,
@@ -84,6 +84,8 @@ int sdxi_fn_init(struct sdxi *s)
 	u64 version = get(s, SDXI_REG_VERSION);
 	int ret;
 
+	mutex_init(&s->admin_lock);
+	init_waitqueue_head(&s->told);
 	s->cap0 = get(s, SDXI_REG_CAP0);
 	s->cap1 = get(s, SDXI_REG_CAP1);
 	if (FIELD_GET(SDXI_VERSION_MAJOR, version) != 1 ||
@@ -147,10 +149,11 @@ static void start_log(struct sdxi *s)
 		    SDXI_ERR_CFG_EN);
 }
 
-int sdxi_fn_start(struct sdxi *s)
+static int start(struct sdxi *s)
 {
 	unsigned int now;
 
+	WRITE_ONCE(s->reset_wanted, false);
 	write_tables(s);
 	sdxi_cxt_publish(s, &s->admin);
 	start_log(s);
@@ -166,21 +169,84 @@ int sdxi_fn_start(struct sdxi *s)
 	return 0;
 }
 
-int sdxi_fn_admin(struct sdxi *s, union sdxi_dsc *dsc, unsigned int n)
+int sdxi_fn_start(struct sdxi *s)
+{
+	int ret;
+
+	mutex_lock(&s->admin_lock);
+	ret = start(s);
+	mutex_unlock(&s->admin_lock);
+	return ret;
+}
+
+int sdxi_fn_stop(struct sdxi *s)
+{
+	int ret;
+
+	mutex_lock(&s->admin_lock);
+	ret = stop(s);
+	mutex_unlock(&s->admin_lock);
+	return ret;
+}
+
+int sdxi_fn_reset(struct sdxi *s)
+{
+	int ret;
+
+	pci_warn(s->pdev, "is reset\n");
+	mutex_lock(&s->admin_lock);
+	ret = stop(s);
+	if (!ret) {
+		/* A new life begins with an empty log. */
+		sdxi_fn_read_log(s);
+		ret = start(s);
+	}
+	mutex_unlock(&s->admin_lock);
+	return ret;
+}
+
+void sdxi_fn_give_up(struct sdxi *s)
+{
+	mutex_lock(&s->admin_lock);
+	WRITE_ONCE(s->dead, true);
+	/* Without an IOMMU nothing else would keep it from what it was given. */
+	pci_clear_master(s->pdev);
+	mutex_unlock(&s->admin_lock);
+}
+
+void sdxi_fn_want_reset(struct sdxi *s)
+{
+	WRITE_ONCE(s->reset_wanted, true);
+	wake_up(&s->wake);
+}
+
+static int command(struct sdxi *s, const union sdxi_dsc *dsc)
 {
 	struct sdxi_cxt *c = &s->admin;
-	u64 last;
+	u64 index;
 	int done;
 
-	if (sdxi_cxt_room(c) < (int)n)
-		return -EIO;
-	while (n--)
-		last = sdxi_cxt_put(c, dsc++, !n);
+	if (s->dead || s->reset_wanted || !sdxi_fn_is_active(s) ||
+	    sdxi_cxt_room(c) < 1)
+		return -ESHUTDOWN;
+	index = sdxi_cxt_put(c, dsc, true);
 	sdxi_cxt_ring(c);
-	if (read_poll_timeout(sdxi_cxt_done, done, done, POLL_US,
-			      ADMIN_TIMEOUT_US, false, c, last))
-		return -ETIMEDOUT;
-	return min(done, 0);
+	if (!read_poll_timeout(sdxi_cxt_done, done, done, POLL_US,
+			       ADMIN_TIMEOUT_US, false, c, index))
+		return min(done, 0);
+	/* It blocks those that come after it. */
+	sdxi_fn_want_reset(s);
+	return -ETIMEDOUT;
+}
+
+int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc)
+{
+	int ret;
+
+	mutex_lock(&s->admin_lock);
+	ret = command(s, dsc);
+	mutex_unlock(&s->admin_lock);
+	return ret;
 }
 
 static void read_entries(struct sdxi *s, u64 end)
@@ -199,7 +265,7 @@ static void read_entries(struct sdxi *s, u64 end)
 	}
 }
 
-void sdxi_fn_read_log(struct sdxi *s)
+static void read_log(struct sdxi *s)
 {
 	u64 sts = get(s, SDXI_REG_ERR_STS);
 
@@ -211,4 +277,34 @@ void sdxi_fn_read_log(struct sdxi *s)
 	set(s, SDXI_REG_ERR_STS, ERRLOG_ALL_STS);
 	read_entries(s, get(s, SDXI_REG_ERR_WRT));
 	set(s, SDXI_REG_ERR_RD, s->log_read);
+}
+
+static void tell(struct sdxi *s, u64 asked)
+{
+	WRITE_ONCE(s->log_told, asked);
+	wake_up_all(&s->told);
+}
+
+void sdxi_fn_read_log(struct sdxi *s)
+{
+	u64 asked = atomic64_read(&s->log_asked);
+
+	/* What they ask for was there before they asked. */
+	smp_mb();
+	read_log(s);
+	tell(s, asked);
+}
+
+void sdxi_fn_end_log(struct sdxi *s)
+{
+	tell(s, U64_MAX);
+}
+
+void sdxi_fn_settle_log(struct sdxi *s)
+{
+	u64 ask = atomic64_inc_return(&s->log_asked);
+
+	set_bit(SDXI_EVENT_ERROR, &s->events);
+	wake_up(&s->wake);
+	wait_event(s->told, READ_ONCE(s->log_told) >= ask);
 }

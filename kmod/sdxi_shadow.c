@@ -373,35 +373,26 @@ static void die(struct sdxi *s)
 	if (s->dead)
 		return;
 	pci_err(s->pdev, "is given up\n");
-	WRITE_ONCE(s->dead, true);
-	/* Without an IOMMU nothing else would keep it from what it was given. */
-	pci_clear_master(s->pdev);
+	sdxi_fn_give_up(s);
+	sdxi_fn_end_log(s);
 	list_for_each_entry_safe(slot, next, &s->flight, node)
 		finish(s, slot, SHARQ_RESET);
 	schedule_work(&s->burial);
 }
 
-/* The context, or if it won't, all of the function: then *@whole. */
-static int stop(struct sdxi *s, bool *whole)
+/* The context, or if it won't, all of the function, which begins anew. */
+static int stop(struct sdxi *s)
 {
-	*whole = !sdxi_fn_is_active(s) || sdxi_cxt_stop(s, &s->shadow);
-	if (!*whole)
-		return 0;
-	pci_warn(s->pdev, "is reset\n");
-	return sdxi_fn_stop(s);
+	if (READ_ONCE(s->reset_wanted) || sdxi_cxt_stop(s, &s->shadow))
+		return sdxi_fn_reset(s);
+	sdxi_fn_read_log(s);
+	return 0;
 }
 
-static int start(struct sdxi *s, bool whole)
+static int start(struct sdxi *s)
 {
-	int ret = whole ? sdxi_fn_start(s) : 0;
-
-	if (ret)
-		return ret;
 	sdxi_cxt_publish(s, &s->shadow);
-	ret = sdxi_cxt_start(s, &s->shadow);
-	if (!ret || whole)
-		return ret;
-	return sdxi_fn_stop(s) ?: start(s, true);
+	return sdxi_cxt_start(s, &s->shadow);
 }
 
 /* Those that the log names; and the one at which it stood still again. */
@@ -422,18 +413,21 @@ static void single_out(struct sdxi *s)
 
 static void recover(struct sdxi *s)
 {
+	/* Then it wasn't those in the shadow context that stood still. */
+	bool others = READ_ONCE(s->reset_wanted);
 	struct sdxi_slot *slot;
-	bool whole;
 
-	pci_warn(s->pdev, "stands still\n");
-	if (stop(s, &whole)) {
+	if (!others)
+		pci_warn(s->pdev, "stands still\n");
+	if (stop(s)) {
 		die(s);
 		return;
 	}
-	sdxi_fn_read_log(s);
 	reap(s);
-	single_out(s);
-	if (s->blamed == BLAMED_MAX || start(s, whole)) {
+	if (!others)
+		single_out(s);
+	if (s->blamed == BLAMED_MAX ||
+	    (start(s) && (sdxi_fn_reset(s) || start(s)))) {
 		die(s);
 		return;
 	}
@@ -459,7 +453,8 @@ static bool stopped(struct sdxi *s, bool error)
 		if (!sdxi_fn_is_active(s))
 			return true;
 	}
-	return !sdxi_cxt_runs(&s->shadow) || sdxi_cxt_room(&s->shadow) < 0;
+	return READ_ONCE(s->reset_wanted) || !sdxi_cxt_runs(&s->shadow) ||
+	       sdxi_cxt_room(&s->shadow) < 0;
 }
 
 /* ---- the thread ---- */
@@ -467,6 +462,7 @@ static bool stopped(struct sdxi *s, bool error)
 static bool has_work(struct sdxi *s)
 {
 	return READ_ONCE(s->events) || READ_ONCE(s->give_up) ||
+	       (READ_ONCE(s->reset_wanted) && !s->dead) ||
 	       kthread_should_stop() ||
 	       (!s->blocked && !list_empty_careful(&s->todo));
 }
@@ -502,6 +498,7 @@ static int run(void *data)
 		}
 		serve_all(s);
 	}
+	sdxi_fn_end_log(s);
 	return 0;
 }
 
