@@ -33,7 +33,7 @@ struct suite suite = {
 static const struct test *const tables[] = {
 	api_tests,  data_tests,	 edge_tests,  codec_tests,  stream_tests,
 	desc_tests, order_tests, ring_tests,  helper_tests, fault_tests,
-	fork_tests, multi_tests, uring_tests,
+	fork_tests, multi_tests, uring_tests, silent_tests,
 };
 
 /* Where a test's process says why it failed or was skipped. */
@@ -88,6 +88,13 @@ void suite_needs(unsigned int op)
 {
 	if (!suite_has(op))
 		not_for_device("the device lacks %s", sharq_op_name(op));
+}
+
+void suite_needs_path(unsigned int is, unsigned int path)
+{
+	if (is != path)
+		not_for_device("it is about the %s path",
+			       sharq_path_name(path));
 }
 
 static double now(void)

@@ -49,7 +49,7 @@ struct test {
 extern const struct test data_tests[], edge_tests[], codec_tests[],
 	stream_tests[], desc_tests[], order_tests[], ring_tests[],
 	multi_tests[], fault_tests[], fork_tests[], helper_tests[], api_tests[],
-	uring_tests[];
+	uring_tests[], silent_tests[];
 
 void suite_fail(const char *file, int line, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));
@@ -77,6 +77,8 @@ bool suite_has(unsigned int op);
 bool suite_has_all(void);
 /* The test isn't for a device that lacks the operation: end it, as no skip. */
 void suite_needs(unsigned int op);
+/* The same, for a queue that @is on another path than the one it's about. */
+void suite_needs_path(unsigned int is, unsigned int path);
 struct sharq_queue *suite_open(struct sharq *s, unsigned int depth,
 			       unsigned int flags);
 /* Both, and the device's largest transfer. */
