@@ -135,17 +135,6 @@ static void silent_rounds(struct session *c, struct talk *t, uint8_t *dst,
 	}
 }
 
-static bool on_sleeper(struct session *c)
-{
-	struct sharq_device list[16];
-	int n = sharq_devices(c->s, list, 16);
-
-	for (int i = 0; i < n && i < 16; i++)
-		if (list[i].id == c->info.device)
-			return !strncmp(list[i].name, "soft", 4);
-	return false;
-}
-
 static void client(struct talk *t)
 {
 	uint8_t *dst = xmalloc(BATCH * LEN), *src = xmalloc(BATCH * LEN);
@@ -154,7 +143,7 @@ static void client(struct talk *t)
 	memset(dst, 0, BATCH * LEN);
 	session_open(&c, 64, 0);
 	t->path = c.info.path;
-	t->sleeper = on_sleeper(&c);
+	t->sleeper = session_is_on(&c, "soft");
 	if (t->path != SHARQ_PATH_DIRECT)
 		_exit(0);
 	forbid_all();

@@ -72,6 +72,17 @@ void session_open(struct session *c, unsigned int depth, unsigned int flags)
 	EXPECT_EQ(sharq_queue_info(c->q, &c->info), 0, "sharq_queue_info");
 }
 
+bool session_is_on(const struct session *c, const char *name)
+{
+	struct sharq_device list[DEVICES];
+	int n = sharq_devices(c->s, list, DEVICES);
+
+	for (int i = 0; i < n && i < DEVICES; i++)
+		if (list[i].id == c->info.device)
+			return !strncmp(list[i].name, name, strlen(name));
+	return false;
+}
+
 void session_close(struct session *c)
 {
 	c->q = sharq_queue_close(c->q);

@@ -89,6 +89,8 @@ struct session {
 };
 void session_open(struct session *c, unsigned int depth, unsigned int flags);
 void session_close(struct session *c);
+/* Does its device's name begin with this? */
+bool session_is_on(const struct session *c, const char *name);
 
 struct sharq_sqe *sqe_get(struct sharq_queue *q);
 /* Submit until all prepared entries, @n, are accepted. */
