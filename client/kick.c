@@ -176,6 +176,7 @@ void kick(struct sharq_queue *q)
 
 	if (q->sdxi) {
 		sdxi_put(q->sdxi);
+		kick_watch(q);
 		return;
 	}
 	if (k->bell) {
@@ -230,13 +231,21 @@ void kick_again(struct sharq_queue *q)
 		kick(q);
 }
 
+/* A context isn't given more in a pause: its file says when that is over. */
+static bool in_pause(const struct sharq_queue *q)
+{
+	return q->sdxi && unconsumed(q) &&
+	       device_flags(q) & SHARQ_DEVICE_PAUSED;
+}
+
 int kick_sleep(struct sharq_queue *q, int ms)
 {
 	struct kicker *k = q->kicker;
 	bool dead = q->dead || device_flags(q) & SHARQ_DEVICE_DEAD;
 	bool more = !k->bell && unconsumed(q) && !k->pending && !dead;
 	struct pollfd p[2] = {
-		{ .fd = q->fd, .events = POLLIN | (more ? POLLOUT : 0) },
+		{ .fd = q->fd,
+		  .events = POLLIN | (more || in_pause(q) ? POLLOUT : 0) },
 		{ .fd = k->pending ? k->ring.ring_fd : -1, .events = POLLIN },
 	};
 
@@ -273,7 +282,7 @@ static int watch(int epoll, int fd, uint32_t *is, uint32_t want)
 int kick_watch(struct sharq_queue *q)
 {
 	struct kicker *k = q->kicker;
-	uint32_t file = EPOLLIN | (k->stuck ? EPOLLOUT : 0);
+	uint32_t file = EPOLLIN | (k->stuck || in_pause(q) ? EPOLLOUT : 0);
 	int rc;
 
 	if (q->epoll < 0)

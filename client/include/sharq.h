@@ -117,7 +117,8 @@ int sharq_devices(struct sharq *s, struct sharq_device *devices,
  *          address (checked copies, slower). Without it they are the caller's
  *          SIGSEGV, as with memcpy, where the library touches the memory: on
  *          embedded and inline queues, and for what INLINE runs. The direct and
- *          the shadow path always report FAULT, at no cost.
+ *          the shadow path always report FAULT, at no cost; direct queues of SDXI
+ *          functions without the address.
  * INLINE:  small commands (up to inline_max bytes) may run on the caller's CPU
  *          within sharq_submit(), unless they or the one before them carry
  *          FENCE or LINK.
@@ -255,10 +256,11 @@ void sharq_sqe_set_data(struct sharq_sqe *sqe, void *data);
 /*
  * sharq_submit - hand all prepared entries over
  *
- * On the direct path this is stores to memory, no system call. On the shadow path
- * it is one system call, of io_uring or, where that can't
- * be had or $SHARQ_NO_URING is set when the queue is opened, an ioctl. See
- * sharq_uring.h for a ring of the application's own.
+ * On the direct path this is stores to memory, no system call. On an SDXI function
+ * what follows a LINK, and the parts of a copy onto itself, are then begun when the
+ * caller looks for completions. On the shadow path it is one system call, of
+ * io_uring or, where that can't be had or $SHARQ_NO_URING is set when the queue is
+ * opened, an ioctl. See sharq_uring.h for a ring of the application's own.
  *
  * Return: how many were accepted: fewer than prepared is normal (staging
  * memory is short: take completions, then call again); -EPERM after fork;
