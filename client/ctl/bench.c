@@ -43,6 +43,7 @@ static const char help_text[] =
 	"  --threads N   threads, each with a queue of its own (1)\n"
 	"  --seconds S   how long (2)\n"
 	"  --path PATH   any, direct, shadow, embedded, inline (any)\n"
+	"  --device N    by number, as sharqctl devices shows it (any)\n"
 	"  --set N       bytes of memory that the sources of all threads cover "
 	"in turn\n"
 	"                (as much as is in flight)\n"
@@ -130,6 +131,10 @@ static int parse_option(struct bench *b, struct params *p, int opt)
 	case 'p':
 		ret = run_parse_path("bench", optarg, &b->queue.path);
 		break;
+	case 'D':
+		ret = parse_number("device", optarg, 0, UINT32_MAX, &v);
+		b->queue.device = v;
+		break;
 	case 'w':
 		ret = parse_number("set", optarg, 0, 1ULL << 40, &b->set);
 		break;
@@ -156,6 +161,7 @@ static int parse(struct bench *b, struct params *p, int argc, char **argv)
 		{ "threads", required_argument, NULL, 't' },
 		{ "seconds", required_argument, NULL, 'S' },
 		{ "path", required_argument, NULL, 'p' },
+		{ "device", required_argument, NULL, 'D' },
 		{ "set", required_argument, NULL, 'w' },
 		{ "poll", no_argument, NULL, 'P' },
 		{ "level", required_argument, NULL, 'l' },
