@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "sdxi.h"
-#include "../../../unit/unit.h"
 #include "../../svabind/svabind.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +25,17 @@ uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void sdxi_add(Suite *suite, const char *name, const TTest *test, SFun open,
+	      SFun close)
+{
+	TCase *c = tcase_create(name);
+
+	tcase_set_timeout(c, 60);
+	tcase_add_checked_fixture(c, open, close);
+	tcase_add_test(c, test);
+	suite_add_tcase(suite, c);
 }
 
 static const char *slot(void)

@@ -6,8 +6,9 @@
 #ifndef SDXI_TEST_H
 #define SDXI_TEST_H
 
-#include "sdxi_hw.h"
+#include "../../../unit/unit.h"
 #include "../test_block.h"
+#include "sdxi_hw.h"
 #include "vfio.h"
 #include <stdbool.h>
 
@@ -51,6 +52,10 @@ struct sdxi {
 	int events[VECTORS];
 	struct cxt cxts[CONTEXTS];
 };
+
+/* A case of @suite with @test, between @open and @close. */
+void sdxi_add(Suite *suite, const char *name, const TTest *test, SFun open,
+	      SFun close);
 
 /* By vfio-pci. */
 void sdxi_open(struct sdxi *sdxi);

@@ -3,7 +3,6 @@
  * A context whose ring, status and data are this process's memory, by PASID:
  * nothing is pinned, and what isn't there is asked for.
  */
-#include "../../../unit/unit.h"
 #include "sdxi.h"
 #include <sched.h>
 #include <string.h>
@@ -184,17 +183,7 @@ START_TEST(pasid_that_is_nobodys_reaches_nothing)
 }
 END_TEST
 
-static void add(Suite *suite, const char *name, const TTest *test)
-{
-	TCase *c = tcase_create(name);
-
-	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, open_function, close_function);
-	tcase_add_test(c, test);
-	suite_add_tcase(suite, c);
-}
-
-#define ADD(test) add(suite, #test, test)
+#define ADD(test) sdxi_add(suite, #test, test, open_function, close_function)
 
 Suite *unit_suite(void)
 {

@@ -3,7 +3,6 @@
  * The function, by its registers and memory alone: no driver of ours is
  * involved, and what fails here is the model's fault.
  */
-#include "../../../unit/unit.h"
 #include "sdxi.h"
 #include <sched.h>
 #include <string.h>
@@ -711,17 +710,7 @@ START_TEST(function_vanishes_on_command_and_comes_back)
 }
 END_TEST
 
-static void add(Suite *suite, const char *name, const TTest *test)
-{
-	TCase *c = tcase_create(name);
-
-	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, open_function, close_function);
-	tcase_add_test(c, test);
-	suite_add_tcase(suite, c);
-}
-
-#define ADD(test) add(suite, #test, test)
+#define ADD(test) sdxi_add(suite, #test, test, open_function, close_function)
 
 Suite *unit_suite(void)
 {
