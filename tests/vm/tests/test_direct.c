@@ -2,68 +2,26 @@
 /* The soft device's direct path: no system call, no pin, the client's own faults. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "broker.h"
+#include "direct.h"
 #include "fuse.h"
 #include "gate.h"
 #include "guest.h"
 #include "handover.h"
 #include "neighbour.h"
-#include "queue.h"
-#include "slow.h"
+#include "victim.h"
 
 #define KILLS 50
 #define NEIGHBOURS 8
-#define ROUNDS 10000U
-#define DISK_FILE DISK_DIR "/direct"
-
-/* A line of a queue's fdinfo. */
-static uint64_t fdinfo(pid_t pid, int fd, const char *name)
-{
-	uint64_t value = UINT64_MAX;
-	char path[64], line[128];
-	size_t len = strlen(name);
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
-	f = fopen(path, "re");
-	ck_assert_msg(f, "%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, len) && line[len] == ':')
-			value = strtoull(line + len + 1, NULL, 10);
-	fclose(f);
-	ck_assert_msg(value != UINT64_MAX, "fdinfo has no %s", name);
-	return value;
-}
-
-static uint64_t sleeps(pid_t pid, int fd)
-{
-	return fdinfo(pid, fd, "sharq-sleeps");
-}
-
-/* Nobody may be ringing. */
-static void wait_asleep(pid_t pid, int fd)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (!fdinfo(pid, fd, "sharq-asleep"))
-		ck_assert_msg(now_ms() < end, "the device doesn't sleep");
-}
 
 static void direct_free_is(unsigned int n)
 {
@@ -72,31 +30,6 @@ static void direct_free_is(unsigned int n)
 	while (queue_device().direct_free != n)
 		ck_assert_msg(now_ms() < end, "%u contexts are free, not %u",
 			      queue_device().direct_free, n);
-}
-
-/* All went, and nothing of it is left. */
-static void all_gone(void)
-{
-	struct sharq_ctl_device d;
-
-	queues_left(0);
-	d = queue_device();
-	ck_assert_uint_eq(d.direct_used, 0);
-	ck_assert_uint_gt(d.direct_free, 0);
-}
-
-static void ring(struct queue *q)
-{
-	queue_publish(q);
-	queue_ring(q);
-}
-
-static void put_nops(struct queue *q, uint32_t n)
-{
-	struct sharq_desc nop = desc_nop();
-
-	while (n--)
-		queue_put(q, &nop);
 }
 
 /* Not by poll(): the file of one that is dead is ready anyway. */
@@ -108,153 +41,6 @@ static void wait_tail(const struct queue *q, uint32_t tail)
 		ck_assert_msg(now_ms() < end, "completion %u doesn't come",
 			      tail);
 }
-
-/* ---- no system call ---- */
-
-#define COMMANDS 100000U
-#define BATCH 50U
-/* After so many the client pauses until the device sleeps. */
-#define PAUSE_AFTER 5000U
-
-/*
- * struct talk - shared with the client, which can say nothing else
- * @pauses:  how many it has begun
- * @go_on:   how many it may end
- */
-struct talk {
-	int fd;
-	unsigned int pauses;
-	unsigned int go_on;
-	unsigned int completed;
-	bool wrong;
-	bool done;
-};
-
-static void forbid_all(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-	};
-	struct sock_fprog program = { 1, code };
-
-	CHILD_EXPECT(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	CHILD_EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
-}
-
-static void silent_batch(struct queue *q, struct talk *t, uint8_t *src,
-			 uint8_t *dst)
-{
-	struct sharq_desc copy = desc_copy(dst, src, 64);
-
-	put_nops(q, BATCH - 1);
-	queue_put(q, &copy);
-	src[0]++;
-	ring(q);
-	while (queue_completed(q) < BATCH)
-		;
-	for (unsigned int i = 0; i < BATCH; i++)
-		if (queue_take(q).status != SHARQ_OK)
-			t->wrong = true;
-	if (dst[0] != src[0])
-		t->wrong = true;
-	t->completed += BATCH;
-}
-
-static void silent_client(struct talk *t)
-{
-	struct queue q = queue_new_direct(64);
-	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
-
-	t->fd = q.fd;
-	forbid_all();
-	for (unsigned int i = 0; i < COMMANDS; i += BATCH) {
-		if (i % PAUSE_AFTER == 0) {
-			unsigned int n = t->pauses + 1;
-
-			__atomic_store_n(&t->pauses, n, __ATOMIC_RELEASE);
-			while (__atomic_load_n(&t->go_on, __ATOMIC_ACQUIRE) < n)
-				;
-		}
-		silent_batch(&q, t, src, dst);
-	}
-	__atomic_store_n(&t->done, true, __ATOMIC_RELEASE);
-	for (;;)
-		;
-}
-
-/* Let its client go on when the device sleeps. */
-static void watch_pause(pid_t pid, struct talk *t, unsigned int n)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (__atomic_load_n(&t->pauses, __ATOMIC_ACQUIRE) < n)
-		ck_assert_msg(now_ms() < end, "%u commands, then nothing",
-			      t->completed);
-	wait_asleep(pid, t->fd);
-	__atomic_store_n(&t->go_on, n, __ATOMIC_RELEASE);
-}
-
-START_TEST(p3_direct_makes_no_system_call)
-{
-	struct talk *t = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	const unsigned int pauses = COMMANDS / PAUSE_AFTER;
-	uint64_t end;
-	int status;
-	pid_t pid;
-
-	ck_assert(t != MAP_FAILED);
-	pid = spawn();
-	if (!pid)
-		silent_client(t);
-	for (unsigned int i = 1; i <= pauses; i++)
-		watch_pause(pid, t, i);
-	end = now_ms() + PATIENCE_MS;
-	while (!__atomic_load_n(&t->done, __ATOMIC_ACQUIRE))
-		ck_assert_msg(now_ms() < end, "%u commands", t->completed);
-	ck_assert_uint_eq(t->completed, COMMANDS);
-	ck_assert(!t->wrong);
-	ck_assert_uint_ge(sleeps(pid, t->fd), pauses);
-	/* It can't even exit. */
-	ck_assert(!kill(pid, SIGKILL));
-	status = reap(pid);
-	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	all_gone();
-}
-END_TEST
-
-/*
- * Batches with pauses of all lengths around the time for which the device polls:
- * a wake-up that is lost leaves one undone.
- */
-START_TEST(p3_no_wake_up_is_lost)
-{
-	struct queue q = queue_new_direct(8);
-	uint64_t slept = sleeps(getpid(), q.fd);
-
-	for (unsigned int i = 0; i < ROUNDS; i++) {
-		uint64_t end = 0;
-
-		for (volatile unsigned int n = i % 1000 * 64; n; n--)
-			;
-		put_nops(&q, 1);
-		ring(&q);
-		while (!queue_completed(&q)) {
-			if (!end)
-				end = now_ms() + PATIENCE_MS;
-			ck_assert_msg(now_ms() < end, "round %u is lost", i);
-		}
-		if (queue_take(&q).status != SHARQ_OK)
-			ck_abort_msg("round %u", i);
-	}
-	slept = sleeps(getpid(), q.fd) - slept;
-	printf("the device fell asleep %u times in %u rounds\n",
-	       (unsigned int)slept, ROUNDS);
-	ck_assert_uint_gt(slept, ROUNDS / 10);
-	queue_free(&q);
-	all_gone();
-}
-END_TEST
 
 /* ---- who gets it ---- */
 
@@ -297,7 +83,7 @@ START_TEST(p2_every_context_taken_is_busy_or_a_shadow_queue)
 	q[n] = queue_new_direct(8);
 	for (unsigned int i = 0; i <= n; i++)
 		queue_free(&q[i]);
-	all_gone();
+	direct_all_gone();
 	free(q);
 }
 END_TEST
@@ -320,7 +106,7 @@ START_TEST(p3_client_is_told_that_it_has_the_direct_path)
 	ck_assert_uint_eq(seen.reason, SHARQ_REASON_NONE);
 	ck_assert_int_eq(queue_ioctl_kick(fd, 1), -EOPNOTSUPP);
 	close(fd);
-	all_gone();
+	direct_all_gone();
 }
 END_TEST
 
@@ -397,20 +183,6 @@ START_TEST(p3_device_touches_pages_that_nobody_touched)
 }
 END_TEST
 
-START_TEST(p3_device_writes_to_huge_pages)
-{
-	struct queue q = queue_new_direct(8);
-	uint8_t *src = memory(MIB), *room = untouched(4 * MIB), *dst;
-
-	dst = room + (-(uintptr_t)room & (2 * MIB - 1));
-	ck_assert(!madvise(dst, 2 * MIB, MADV_HUGEPAGE));
-	memset(src, 0x5a, MIB);
-	copies(&q, dst + MIB - 77, src, MIB);
-	ck_assert(filled_with(dst + MIB - 77, 0x5a, MIB));
-	queue_free(&q);
-}
-END_TEST
-
 START_TEST(p3_device_copies_on_write)
 {
 	struct queue q = queue_new_direct(8);
@@ -462,40 +234,6 @@ START_TEST(p3_what_the_client_may_not_do_is_a_fault)
 }
 END_TEST
 
-/* To its file by the mapping, from there by read(). */
-static void through_file(struct queue *q, int fd)
-{
-	uint8_t *src = memory(64 * KIB), *got = memory(64 * KIB), *map;
-	struct rng r = { 5 };
-
-	ck_assert(fd >= 0 && !ftruncate(fd, 64 * KIB));
-	map = mmap(NULL, 64 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	ck_assert(map != MAP_FAILED);
-	rng_fill(&r, src, 64 * KIB);
-	copies(q, map + 7, src + 7, 64 * KIB - 7);
-	ck_assert(pread(fd, got, 64 * KIB, 0) == 64 * KIB);
-	ck_assert(!memcmp(got + 7, src + 7, 64 * KIB - 7));
-	memset(got, 0, 64 * KIB);
-	copies(q, got, map, 64 * KIB);
-	ck_assert(!memcmp(got + 7, src + 7, 64 * KIB - 7));
-	/* Beyond its end there is nothing. */
-	ck_assert(!ftruncate(fd, 8 * PAGE));
-	faults(q, got, map, 64 * KIB, SHARQ_FAULT_READ, map + 8 * PAGE);
-	ck_assert(!munmap(map, 64 * KIB));
-	close(fd);
-}
-
-START_TEST(p7_files_are_written_as_by_the_client)
-{
-	struct queue q = queue_new_direct(8);
-
-	through_file(&q, memfd_create("direct", MFD_CLOEXEC));
-	through_file(&q, open(DISK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-	unlink(DISK_FILE);
-	queue_free(&q);
-}
-END_TEST
-
 /* ---- fork ---- */
 
 static void refused_everywhere(struct queue *q)
@@ -530,7 +268,7 @@ START_TEST(p4_fork_with_commands_in_flight)
 	gate_put(&g, &q);
 	copy.flags = SHARQ_DESC_FENCE;
 	queue_put(&q, &copy);
-	ring(&q);
+	direct_submit(&q);
 	fuse_wait(&g.fuse);
 	pid = spawn();
 	if (!pid) {
@@ -549,7 +287,7 @@ START_TEST(p4_fork_with_commands_in_flight)
 	ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
 	ck_assert(filled_with(dst, 0x66, PAGE));
 	queue_free(&q);
-	all_gone();
+	direct_all_gone();
 }
 END_TEST
 
@@ -572,25 +310,6 @@ START_TEST(p4_who_is_handed_the_file_is_refused)
 	ck_assert_uint_eq(queue_run(&q, &nop).status, SHARQ_OK);
 	close(pair[0]);
 	close(pair[1]);
-	queue_free(&q);
-}
-END_TEST
-
-START_TEST(p6_only_the_doorbell_s_page_can_be_mapped)
-{
-	struct queue q = queue_new_direct(64), shadow = queue_new(64);
-	off_t at = (off_t)q.bind.bell_offset;
-	const int rw = PROT_READ | PROT_WRITE;
-
-	ck_assert(mmap(NULL, PAGE, rw, MAP_PRIVATE, q.fd, at) == MAP_FAILED);
-	ck_assert(mmap(NULL, 2 * PAGE, rw, MAP_SHARED, q.fd, at) == MAP_FAILED);
-	ck_assert(mmap(NULL, PAGE, rw, MAP_SHARED, q.fd, at + PAGE) ==
-		  MAP_FAILED);
-	ck_assert(mremap((void *)q.bell, PAGE, 2 * PAGE, MREMAP_MAYMOVE) ==
-		  MAP_FAILED);
-	ck_assert(mmap(NULL, PAGE, rw, MAP_SHARED, shadow.fd, at) ==
-		  MAP_FAILED);
-	queue_free(&shadow);
 	queue_free(&q);
 }
 END_TEST
@@ -621,8 +340,8 @@ static struct queue hanging_queue(uint8_t *at, bool write_to_it)
 					  : desc_copy(mine, at, 5000);
 
 	queue_put(&q, &d);
-	put_nops(&q, 3);
-	ring(&q);
+	direct_put_nops(&q, 3);
+	direct_submit(&q);
 	return q;
 }
 
@@ -676,7 +395,7 @@ static void hang_and_end(int flags, bool write_to_it, enum end how)
 	neighbour_stop(&shadow);
 	close(go[0]);
 	close(go[1]);
-	all_gone();
+	direct_all_gone();
 }
 
 START_TEST(p13_fuse_never_answers_and_the_client_is_killed)
@@ -699,22 +418,6 @@ START_TEST(p13_fuse_never_answers_and_the_client_exits)
 }
 END_TEST
 
-START_TEST(p13_fuse_hangs_no_close)
-{
-	struct fuse f = fuse_new(FUSE_READ);
-	struct queue q = queue_new_direct(8);
-	uint8_t *map = fuse_map(&f, MAP_SHARED);
-	struct sharq_desc d = desc_copy(map, memory(PAGE), PAGE);
-
-	queue_put(&q, &d);
-	ring(&q);
-	fuse_wait(&f);
-	queue_free(&q);
-	all_gone();
-	fuse_free(&f);
-}
-END_TEST
-
 /* The controller ends what hangs; the client is told of each command. */
 START_TEST(p14_kill_completes_what_hangs)
 {
@@ -726,8 +429,8 @@ START_TEST(p14_kill_completes_what_hangs)
 
 	d.user_data = 42;
 	queue_put(&q, &d);
-	put_nops(&q, 3);
-	ring(&q);
+	direct_put_nops(&q, 3);
+	direct_submit(&q);
 	fuse_wait(&f);
 	queue_control(q.id, SHARQ_CTL_KILL);
 	wait_tail(&q, 4);
@@ -742,71 +445,28 @@ START_TEST(p14_kill_completes_what_hangs)
 	queue_ring(&q);
 	queue_free(&q);
 	fuse_free(&f);
-	all_gone();
+	direct_all_gone();
 }
 END_TEST
-
-static void put_mix(struct queue *q, unsigned int seed)
-{
-	static uint8_t buf[2 * MIB];
-	struct rng r = { seed };
-
-	for (int i = 0; i < 16; i++) {
-		uint32_t len = (uint32_t)(1 + rng_next(&r) % (256 * KIB));
-		struct sharq_desc d = desc_copy(buf + MIB, buf, len);
-
-		if (rng_next(&r) % 3 == 0)
-			d = desc_compress(buf + MIB, MIB, buf, len);
-		if (rng_next(&r) % 4 == 0)
-			d.flags |= SHARQ_DESC_LINK;
-		queue_put(q, &d);
-	}
-}
-
-static void kill_one(unsigned int seed)
-{
-	int say[2], status;
-	char byte;
-	pid_t pid;
-
-	ck_assert(!pipe2(say, O_CLOEXEC));
-	pid = spawn();
-	if (!pid) {
-		struct queue q = queue_new_direct(16);
-
-		put_mix(&q, seed);
-		if (seed & 1)
-			CHILD_EXPECT(write(say[1], "", 1) == 1);
-		ring(&q);
-		if (!(seed & 1))
-			CHILD_EXPECT(write(say[1], "", 1) == 1);
-		for (;;)
-			pause();
-	}
-	close(say[1]);
-	ck_assert_msg(read(say[0], &byte, 1) == 1, "no victim");
-	close(say[0]);
-	ck_assert(!kill(pid, SIGKILL));
-	status = reap(pid);
-	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-}
 
 START_TEST(p5_killed_with_commands_in_flight_beside_8_others)
 {
 	unsigned int kills = guest_parameter("kills", KILLS);
 	struct neighbour others[NEIGHBOURS];
 
+	victim_file_new();
 	for (int i = 0; i < NEIGHBOURS; i++)
 		others[i] = i & 1 ? neighbour_start()
 				  : neighbour_start_direct();
 	for (unsigned int i = 0; i < kills; i++)
-		kill_one(i);
+		victim_kill(i, queue_new_direct);
 	queues_left(NEIGHBOURS);
 	for (int i = 0; i < NEIGHBOURS; i++) {
 		neighbour_advances(&others[i], 1);
 		neighbour_stop(&others[i]);
 	}
-	all_gone();
+	direct_all_gone();
+	victim_file_remove();
 	printf("%u clients killed\n", kills);
 }
 END_TEST
@@ -817,16 +477,17 @@ START_TEST(p11_closing_one_of_two_queues_disturbs_nothing_in_the_other)
 	uint8_t *src = memory(64 * KIB), *dst = memory(64 * KIB);
 	struct rng r = { 9 };
 
+	victim_file_new();
 	for (unsigned int i = 0; i < 20; i++) {
 		struct queue other = queue_new_direct(16);
 		struct sharq_desc d = desc_copy(dst, src, 64 * KIB);
 
 		rng_fill(&r, src, 64 * KIB);
-		put_mix(&other, i);
-		ring(&other);
+		victim_put_mix(&other, i);
+		direct_submit(&other);
 		for (int n = 0; n < 8; n++)
 			queue_put(&mine, &d);
-		ring(&mine);
+		direct_submit(&mine);
 		queue_free(&other);
 		queue_wait(&mine, 8);
 		for (int n = 0; n < 8; n++)
@@ -834,128 +495,31 @@ START_TEST(p11_closing_one_of_two_queues_disturbs_nothing_in_the_other)
 		ck_assert(!memcmp(src, dst, 64 * KIB));
 	}
 	queue_free(&mine);
-	all_gone();
-}
-END_TEST
-
-/* ---- the controller ---- */
-
-START_TEST(p14_pause_stops_and_resume_needs_no_doorbell)
-{
-	struct queue q = queue_new_direct(8);
-
-	queue_control(q.id, SHARQ_CTL_PAUSE);
-	put_nops(&q, 4);
-	ring(&q);
-	wait_asleep(getpid(), q.fd);
-	ck_assert_uint_eq(q.ring->sq_head, 0);
-	ck_assert_uint_eq(queue_stats(q.id).in_flight, 0);
-	ck_assert(q.ring->device_flags & SHARQ_DEVICE_PAUSED);
-	queue_control(q.id, SHARQ_CTL_RESUME);
-	queue_wait(&q, 4);
-	for (int i = 0; i < 4; i++)
-		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
-	queue_free(&q);
+	direct_all_gone();
+	victim_file_remove();
 }
 END_TEST
 
 /* ---- rings ---- */
 
-static void expect_broken(struct queue *q)
-{
-	struct pollfd p = { .fd = q->fd, .events = 0 };
-
-	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
-	ck_assert(p.revents & POLLHUP);
-	ck_assert(q->ring->device_flags & SHARQ_DEVICE_BROKEN);
-	ck_assert_uint_eq(queue_seen(q->id).state, SHARQ_QUEUE_BROKEN);
-}
-
-START_TEST(p6_indices_out_of_step_break_the_queue)
-{
-	struct neighbour other = neighbour_start_direct();
-	const uint32_t steps[] = { 9, 1U << 31, -9U };
-
-	for (unsigned int i = 0; i < 3; i++) {
-		struct queue q = queue_new_direct(8);
-
-		__atomic_store_n(&q.ring->sq_tail, steps[i], __ATOMIC_RELEASE);
-		queue_ring(&q);
-		expect_broken(&q);
-		ck_assert_uint_eq(queue_completed(&q), 0);
-		queue_free(&q);
-		q = queue_new_direct(8);
-		__atomic_store_n(&q.ring->cq_head, steps[i], __ATOMIC_RELEASE);
-		put_nops(&q, 1);
-		ring(&q);
-		expect_broken(&q);
-		queue_free(&q);
-	}
-	neighbour_advances(&other, 1);
-	neighbour_stop(&other);
-	all_gone();
-}
-END_TEST
-
-START_TEST(p6_what_the_device_writes_is_never_read_back)
-{
-	struct queue q = queue_new_direct(8);
-	struct sharq_desc nop = desc_nop();
-
-	for (uint32_t i = 0; i < 20; i++) {
-		q.ring->sq_head = 0x12345678;
-		q.ring->cq_tail = 0x87654321;
-		q.ring->device_flags = ~0U;
-		nop.user_data = i;
-		queue_put(&q, &nop);
-		ring(&q);
-		wait_tail(&q, i + 1);
-		ck_assert_uint_eq(q.ring->sq_head, i + 1);
-		ck_assert_uint_eq(queue_take(&q).user_data, i);
-	}
-	queue_free(&q);
-}
-END_TEST
-
-START_TEST(p6_a_full_cq_is_never_overwritten)
-{
-	struct queue q = queue_new_direct(4);
-	struct sharq_desc nop = desc_nop();
-
-	for (uint32_t i = 0; i < 6; i++) {
-		nop.user_data = i;
-		queue_put(&q, &nop);
-		if (i == 3)
-			queue_kick(&q);
-	}
-	ring(&q);
-	wait_asleep(getpid(), q.fd);
-	ck_assert_uint_eq(q.ring->sq_head, 4);
-	for (uint32_t i = 0; i < 6; i++) {
-		queue_wait(&q, 1);
-		ck_assert_uint_eq(queue_take(&q).user_data, i);
-		queue_ring(&q);
-	}
-	queue_free(&q);
-}
-END_TEST
-
 START_TEST(p6_ring_unmapped_mid_run_ends_nobody_but_its_client)
 {
 	struct neighbour other = neighbour_start_direct();
 
+	victim_file_new();
 	for (unsigned int i = 0; i < 20; i++) {
 		struct queue q = queue_new_direct(16);
 
-		put_mix(&q, i);
-		ring(&q);
+		victim_put_mix(&q, i);
+		direct_submit(&q);
 		ck_assert(!munmap(q.map, q.bind.map_size));
 		ck_assert(!munmap((void *)q.bell, PAGE));
 		ck_assert(!close(q.fd));
 	}
 	neighbour_advances(&other, 20);
 	neighbour_stop(&other);
-	all_gone();
+	direct_all_gone();
+	victim_file_remove();
 }
 END_TEST
 
@@ -977,35 +541,18 @@ START_TEST(p14_link_and_fence_keep_their_order)
 	queue_put(&q, &d);
 	d.flags = SHARQ_DESC_FENCE;
 	queue_put(&q, &d);
-	put_nops(&q, 1);
+	direct_put_nops(&q, 1);
 	wrong.len = 1;
 	wrong.flags = SHARQ_DESC_LINK;
 	queue_put(&q, &wrong);
 	queue_put(&q, &d);
 	d.flags = SHARQ_DESC_FENCE;
 	queue_put(&q, &d);
-	ring(&q);
+	direct_submit(&q);
 	queue_wait(&q, 7);
 	for (int i = 0; i < 7; i++)
 		ck_assert_uint_eq(queue_take(&q).status, expected[i]);
 	ck_assert(filled_with(b, 3, 64));
-	queue_free(&q);
-}
-END_TEST
-
-START_TEST(eventfd_says_when_there_is_a_completion)
-{
-	struct queue q = queue_new_direct(8);
-	struct sharq_eventfd event = { .size = sizeof(event),
-				       .fd = eventfd(0, EFD_CLOEXEC) };
-	struct pollfd p = { .fd = event.fd, .events = POLLIN };
-
-	ck_assert(!ioctl(q.fd, SHARQ_EVENTFD, &event));
-	put_nops(&q, 1);
-	ring(&q);
-	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
-	ck_assert_uint_eq(queue_completed(&q), 1);
-	close(event.fd);
 	queue_free(&q);
 }
 END_TEST
@@ -1017,7 +564,7 @@ START_TEST(statistics_add_up)
 	struct sharq_desc bad = desc_copy(b, NULL, 8);
 	struct sharq_ctl_stats s;
 
-	put_nops(&q, 2);
+	direct_put_nops(&q, 2);
 	queue_kick(&q);
 	queue_wait(&q, 2);
 	queue_take(&q);
@@ -1040,35 +587,24 @@ Suite *guest_suite(void)
 {
 	Suite *s = suite_create("direct");
 
-	GUEST_ADD(s, p3_direct_makes_no_system_call, 120);
-	GUEST_ADD(s, p3_no_wake_up_is_lost, 120);
 	GUEST_ADD(s, p2_every_context_taken_is_busy_or_a_shadow_queue, 60);
 	GUEST_ADD(s, p3_client_is_told_that_it_has_the_direct_path, 60);
 	GUEST_ADD(s, p3_client_that_knows_no_doorbell_gets_a_shadow_queue, 60);
 	GUEST_ADD(s, p3_device_touches_pages_that_nobody_touched, 60);
-	GUEST_ADD(s, p3_device_writes_to_huge_pages, 60);
 	GUEST_ADD(s, p3_device_copies_on_write, 60);
 	GUEST_ADD(s, p3_what_the_client_may_not_do_is_a_fault, 60);
-	GUEST_ADD(s, p7_files_are_written_as_by_the_client, 60);
 	GUEST_ADD(s, p4_fork_with_commands_in_flight, 60);
 	GUEST_ADD(s, p4_who_is_handed_the_file_is_refused, 60);
-	GUEST_ADD(s, p6_only_the_doorbell_s_page_can_be_mapped, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 120);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_execs, 120);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_exits, 120);
-	GUEST_ADD(s, p13_fuse_hangs_no_close, 60);
 	GUEST_ADD(s, p14_kill_completes_what_hangs, 60);
 	GUEST_ADD(s, p5_killed_with_commands_in_flight_beside_8_others, 300);
 	GUEST_ADD(s,
 		  p11_closing_one_of_two_queues_disturbs_nothing_in_the_other,
 		  60);
-	GUEST_ADD(s, p14_pause_stops_and_resume_needs_no_doorbell, 60);
-	GUEST_ADD(s, p6_indices_out_of_step_break_the_queue, 60);
-	GUEST_ADD(s, p6_what_the_device_writes_is_never_read_back, 60);
-	GUEST_ADD(s, p6_a_full_cq_is_never_overwritten, 60);
 	GUEST_ADD(s, p6_ring_unmapped_mid_run_ends_nobody_but_its_client, 60);
 	GUEST_ADD(s, p14_link_and_fence_keep_their_order, 60);
-	GUEST_ADD(s, eventfd_says_when_there_is_a_completion, 60);
 	GUEST_ADD(s, statistics_add_up, 60);
 	return s;
 }

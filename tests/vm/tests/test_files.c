@@ -1,42 +1,22 @@
 // SPDX-License-Identifier: MIT
-/* P6, P7: memory that a filesystem stands behind, memory that goes away. */
+/* P7: memory of every kind, and what a filesystem stands behind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "broker.h"
+#include "files.h"
 #include "gate.h"
 #include "guest.h"
 #include "queue.h"
 
-#define DISK_FILE DISK_DIR "/file"
-#define TMPFS_FILE TMPFS_DIR "/file"
 #define PINCHECK "/sys/kernel/debug/pincheck"
 #define HUGE_PAGE (2 * MIB)
-
-static int make_file(const char *path, size_t size)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(errno));
-	ck_assert(!ftruncate(fd, (off_t)size));
-	return fd;
-}
-
-static uint8_t *map_file(int fd, size_t size, int flags)
-{
-	uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
-
-	ck_assert_msg(p != MAP_FAILED, "mmap: %s", strerror(errno));
-	return p;
-}
 
 static void drop_caches(void)
 {
@@ -72,8 +52,8 @@ static void shared_on_ext4(size_t offset, uint32_t len)
 {
 	struct queue q = queue_new(8);
 	size_t size = 2 * MIB;
-	int fd = make_file(DISK_FILE, size);
-	uint8_t *map = map_file(fd, size, MAP_SHARED);
+	int fd = file_new(DISK_FILE, size);
+	uint8_t *map = file_map(fd, size, MAP_SHARED);
 	uint8_t *src = memory(size), *expected = memory(size);
 	struct sharq_desc copy = desc_copy(map + offset, src, len);
 	struct rng r = { len };
@@ -124,8 +104,8 @@ static int fill_disk(void)
 START_TEST(p7_copying_to_a_hole_takes_no_blocks_that_are_root_s)
 {
 	struct queue q = queue_new(8);
-	int fd = make_file(DISK_FILE, MIB), filler;
-	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+	int fd = file_new(DISK_FILE, MIB), filler;
+	uint8_t *map = file_map(fd, MIB, MAP_SHARED);
 	struct sharq_desc copy = desc_copy(map, memory(MIB), MIB);
 	struct sharq_cqe cqe;
 	struct statvfs s;
@@ -151,8 +131,8 @@ END_TEST
 START_TEST(p7_what_is_staged_is_counted_once)
 {
 	struct queue q = queue_new(8);
-	int fd = make_file(DISK_FILE, MIB);
-	uint8_t *map = map_file(fd, MIB, MAP_SHARED), *src = memory(MIB);
+	int fd = file_new(DISK_FILE, MIB);
+	uint8_t *map = file_map(fd, MIB, MAP_SHARED), *src = memory(MIB);
 	struct sharq_desc staged = desc_copy(map, src, 64 * KIB);
 	struct sharq_desc copied = desc_copy(src, src + MIB / 2, 100);
 	struct io_uring ring;
@@ -177,8 +157,8 @@ END_TEST
 START_TEST(p7_shared_ext4_destination_changes_as_far_as_the_result_goes)
 {
 	struct queue q = queue_new(8);
-	int fd = make_file(DISK_FILE, MIB);
-	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+	int fd = file_new(DISK_FILE, MIB);
+	uint8_t *map = file_map(fd, MIB, MAP_SHARED);
 	struct sharq_desc d =
 		desc_compress(map, MIB, memory(64 * KIB), 64 * KIB);
 	struct sharq_cqe cqe;
@@ -231,8 +211,8 @@ START_TEST(p7_shared_ext4_destination_is_right_under_writeback)
 	pthread_t thread;
 	void *failed;
 
-	w.fd = make_file(DISK_FILE, w.size);
-	w.map = map_file(w.fd, w.size, MAP_SHARED);
+	w.fd = file_new(DISK_FILE, w.size);
+	w.map = file_map(w.fd, w.size, MAP_SHARED);
 	ck_assert(!pthread_create(&thread, NULL, write_back, &w));
 	for (unsigned int i = 0;
 	     i < 200 || __atomic_load_n(&w.rounds, __ATOMIC_RELAXED) < 20;
@@ -314,8 +294,8 @@ static unsigned int pinned_in_flight(const char *path, uint8_t *dst,
 
 START_TEST(p7_shared_ext4_page_is_never_pinned)
 {
-	int fd = make_file(DISK_FILE, MIB);
-	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+	int fd = file_new(DISK_FILE, MIB);
+	uint8_t *map = file_map(fd, MIB, MAP_SHARED);
 
 	memset(map, 1, MIB);
 	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, map, map), 0);
@@ -331,11 +311,11 @@ END_TEST
 /* Whatever mapping a source is in: it is the shared one's page. */
 START_TEST(p7_shared_ext4_page_is_never_pinned_through_another_mapping)
 {
-	int fd = make_file(DISK_FILE, MIB), other;
-	uint8_t *map = map_file(fd, MIB, MAP_SHARED), *private, *readable;
+	int fd = file_new(DISK_FILE, MIB), other;
+	uint8_t *map = file_map(fd, MIB, MAP_SHARED), *private, *readable;
 
 	memset(map, 1, MIB);
-	private = map_file(fd, MIB, MAP_PRIVATE);
+	private = file_map(fd, MIB, MAP_PRIVATE);
 	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, NULL, private), 0);
 	/* What is written is the client's own page, not the file's. */
 	ck_assert_uint_eq(pinned_in_flight(DISK_FILE, private, NULL), 0);
@@ -356,8 +336,8 @@ END_TEST
 /* That the question can be answered with yes. */
 START_TEST(p7_pinned_pages_of_tmpfs_are_seen)
 {
-	int fd = make_file(TMPFS_FILE, MIB);
-	uint8_t *map = map_file(fd, MIB, MAP_SHARED);
+	int fd = file_new(TMPFS_FILE, MIB);
+	uint8_t *map = file_map(fd, MIB, MAP_SHARED);
 
 	memset(map, 1, MIB);
 	ck_assert_uint_ge(pinned_in_flight(TMPFS_FILE, map, map), 32);
@@ -397,8 +377,8 @@ static void there_and_back(uint8_t *map, size_t size)
 
 START_TEST(p7_tmpfs_works)
 {
-	int fd = make_file(TMPFS_FILE, 2 * MIB);
-	uint8_t *map = map_file(fd, 2 * MIB, MAP_SHARED),
+	int fd = file_new(TMPFS_FILE, 2 * MIB);
+	uint8_t *map = file_map(fd, 2 * MIB, MAP_SHARED),
 		*got = memory(2 * MIB);
 
 	there_and_back(map, 2 * MIB);
@@ -417,7 +397,7 @@ START_TEST(p7_memfd_works)
 
 	ck_assert(fd >= 0);
 	ck_assert(!ftruncate(fd, 2 * MIB));
-	map = map_file(fd, 2 * MIB, MAP_SHARED);
+	map = file_map(fd, 2 * MIB, MAP_SHARED);
 	there_and_back(map, 2 * MIB);
 	ck_assert(pread(fd, got, 2 * MIB, 0) == 2 * MIB);
 	ck_assert(!memcmp(got, map, 2 * MIB));
@@ -428,12 +408,12 @@ END_TEST
 
 START_TEST(p7_hugetlb_works)
 {
-	uint8_t *map = map_file(-1, 2 * HUGE_PAGE,
+	uint8_t *map = file_map(-1, 2 * HUGE_PAGE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB);
 
 	there_and_back(map, 2 * HUGE_PAGE);
 	munmap(map, 2 * HUGE_PAGE);
-	map = map_file(-1, 2 * HUGE_PAGE,
+	map = file_map(-1, 2 * HUGE_PAGE,
 		       MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB);
 	there_and_back(map, 2 * HUGE_PAGE);
 	munmap(map, 2 * HUGE_PAGE);
@@ -458,7 +438,7 @@ static unsigned int huge_memory(void)
 START_TEST(p7_transparent_huge_pages_work)
 {
 	uint8_t *room =
-		map_file(-1, 3 * HUGE_PAGE, MAP_PRIVATE | MAP_ANONYMOUS);
+		file_map(-1, 3 * HUGE_PAGE, MAP_PRIVATE | MAP_ANONYMOUS);
 	uint8_t *map = (uint8_t *)(((uintptr_t)room + HUGE_PAGE - 1) &
 				   ~(uintptr_t)(HUGE_PAGE - 1));
 
@@ -472,14 +452,14 @@ END_TEST
 /* The copy is the process's, the file stays as it was. */
 START_TEST(p7_private_mapping_leaves_its_file_alone)
 {
-	int fd = make_file(DISK_FILE, 2 * MIB);
+	int fd = file_new(DISK_FILE, 2 * MIB);
 	uint8_t *map, *before = memory(2 * MIB);
 	struct rng r = { 11 };
 
 	rng_fill(&r, before, 2 * MIB);
 	ck_assert(pwrite(fd, before, 2 * MIB, 0) == 2 * MIB);
 	ck_assert(!fsync(fd));
-	map = map_file(fd, 2 * MIB, MAP_PRIVATE);
+	map = file_map(fd, 2 * MIB, MAP_PRIVATE);
 	/* The file's own pages are mapped now. */
 	ck_assert(!memcmp(map, before, 2 * MIB));
 	there_and_back(map, 2 * MIB);
@@ -495,7 +475,7 @@ END_TEST
 START_TEST(p7_sources_need_not_be_present)
 {
 	struct queue q = queue_new(8);
-	int fd = make_file(DISK_FILE, MIB);
+	int fd = file_new(DISK_FILE, MIB);
 	uint8_t *expected = memory(MIB), *dst = memory(MIB), *map;
 	struct sharq_desc copy;
 	struct rng r = { 13 };
@@ -515,12 +495,12 @@ START_TEST(p7_sources_need_not_be_present)
 	close(fd);
 	unlink(DISK_FILE);
 
-	map = map_file(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
+	map = file_map(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
 	copy = desc_copy(dst, map, MIB);
 	run_ok(&q, &copy);
 	ck_assert(filled_with(dst, 0, MIB));
 	munmap(map, MIB);
-	map = map_file(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
+	map = file_map(-1, MIB, MAP_PRIVATE | MAP_ANONYMOUS);
 	copy = desc_copy(map, expected, MIB);
 	run_ok(&q, &copy);
 	ck_assert(!memcmp(map, expected, MIB));
@@ -529,199 +509,16 @@ START_TEST(p7_sources_need_not_be_present)
 }
 END_TEST
 
-/* ---- memory that goes away in flight ---- */
-
-#define AWAY_SIZE (4 * MIB)
-
-/* Behind a gate, a FILL of @dst with 0xbb. */
-static struct gate fill_late(struct queue *q, uint8_t *dst)
+/* What is of staging and pinning. */
+static void add_shadow_only(Suite *s)
 {
-	struct sharq_desc d = desc_fill(dst, 0xbb, AWAY_SIZE);
-	struct gate g = gate_new();
-
-	d.flags = SHARQ_DESC_FENCE;
-	gate_put(&g, q);
-	queue_put(q, &d);
-	queue_kick(q);
-	return g;
+	GUEST_ADD(s, p7_what_is_staged_is_counted_once, 60);
+	GUEST_ADD(s, p7_shared_ext4_page_is_never_pinned, 60);
+	GUEST_ADD(s,
+		  p7_shared_ext4_page_is_never_pinned_through_another_mapping,
+		  60);
+	GUEST_ADD(s, p7_pinned_pages_of_tmpfs_are_seen, 60);
 }
-
-/* Another process's memory, which gets the pages that were let go. */
-struct stranger {
-	pid_t pid;
-	int ask[2], reply[2];
-};
-
-static void stranger_lives(const struct stranger *s)
-{
-	size_t size = 4 * AWAY_SIZE;
-	uint8_t *p = map_file(-1, size, MAP_PRIVATE | MAP_ANONYMOUS);
-	char byte;
-
-	CHILD_EXPECT(read(s->ask[0], &byte, 1) == 1);
-	memset(p, 0x44, size);
-	CHILD_EXPECT(write(s->reply[1], "", 1) == 1);
-	CHILD_EXPECT(read(s->ask[0], &byte, 1) == 1);
-	CHILD_EXPECT(filled_with(p, 0x44, size));
-	_exit(0);
-}
-
-static struct stranger stranger_new(void)
-{
-	struct stranger s;
-
-	ck_assert(!pipe(s.ask) && !pipe(s.reply));
-	s.pid = spawn();
-	if (!s.pid)
-		stranger_lives(&s);
-	return s;
-}
-
-static void stranger_fills(struct stranger *s)
-{
-	char byte;
-
-	ck_assert(write(s->ask[1], "", 1) == 1);
-	ck_assert(read(s->reply[0], &byte, 1) == 1);
-}
-
-static void stranger_is_untouched(struct stranger *s)
-{
-	ck_assert(write(s->ask[1], "", 1) == 1);
-	reap_well(s->pid);
-	for (int i = 0; i < 2; i++) {
-		close(s->ask[i]);
-		close(s->reply[i]);
-	}
-}
-
-/* Old pages, or a fault that says where; nothing else. */
-static void expect_fault_or_old_pages(struct gate *g, struct queue *q,
-				      uint8_t *dst)
-{
-	struct sharq_cqe cqe;
-
-	gate_open(g, q);
-	gate_take(q);
-	queue_wait(q, 1);
-	cqe = queue_take(q);
-	if (cqe.status == SHARQ_OK)
-		return;
-	ck_assert_uint_eq(cqe.status, SHARQ_FAULT_WRITE);
-	if (cqe.flags & SHARQ_CQE_ADDR_VALID)
-		ck_assert(cqe.addr >= (uintptr_t)dst &&
-			  cqe.addr < (uintptr_t)dst + AWAY_SIZE);
-}
-
-static void unmap_in_flight(uint8_t *dst)
-{
-	struct stranger s = stranger_new();
-	struct queue q = queue_new(8);
-	struct gate g = fill_late(&q, dst);
-
-	ck_assert(!munmap(dst, AWAY_SIZE));
-	stranger_fills(&s);
-	expect_fault_or_old_pages(&g, &q, dst);
-	stranger_is_untouched(&s);
-	queue_free(&q);
-}
-
-START_TEST(p6_munmap_in_flight_harms_nobody_else)
-{
-	for (int i = 0; i < 3; i++)
-		unmap_in_flight(memory(AWAY_SIZE));
-}
-END_TEST
-
-START_TEST(p6_munmap_of_a_shared_file_in_flight_harms_nobody_else)
-{
-	int fd = make_file(DISK_FILE, AWAY_SIZE);
-	uint8_t *map = map_file(fd, AWAY_SIZE, MAP_SHARED);
-
-	memset(map, 0, AWAY_SIZE);
-	unmap_in_flight(map);
-	close(fd);
-	unlink(DISK_FILE);
-}
-END_TEST
-
-/* What is mapped at that place afterwards isn't what the command was for. */
-START_TEST(p6_memory_mapped_anew_in_flight_stays_as_it_is)
-{
-	struct queue q = queue_new(8);
-	uint8_t *dst = memory(AWAY_SIZE), *anew;
-	struct gate g = fill_late(&q, dst);
-
-	anew = mmap(dst, AWAY_SIZE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1,
-		    0);
-	ck_assert(anew == dst);
-	expect_fault_or_old_pages(&g, &q, dst);
-	ck_assert(filled_with(anew, 0, AWAY_SIZE));
-	queue_free(&q);
-}
-END_TEST
-
-static void truncate_in_flight(const char *path)
-{
-	struct stranger s = stranger_new();
-	struct queue q = queue_new(8);
-	int fd = make_file(path, AWAY_SIZE);
-	uint8_t *map = map_file(fd, AWAY_SIZE, MAP_SHARED);
-	uint8_t *got = memory(AWAY_SIZE);
-	struct gate g;
-
-	memset(map, 0, AWAY_SIZE);
-	g = fill_late(&q, map);
-	ck_assert(!ftruncate(fd, 0));
-	stranger_fills(&s);
-	expect_fault_or_old_pages(&g, &q, map);
-	stranger_is_untouched(&s);
-	/* Cut off is cut off: grown again, there are zeros. */
-	ck_assert(!ftruncate(fd, AWAY_SIZE));
-	ck_assert(pread(fd, got, AWAY_SIZE, 0) == AWAY_SIZE);
-	ck_assert(filled_with(got, 0, AWAY_SIZE));
-	munmap(map, AWAY_SIZE);
-	munmap(got, AWAY_SIZE);
-	close(fd);
-	unlink(path);
-	queue_free(&q);
-}
-
-START_TEST(p6_truncate_on_ext4_in_flight_is_a_fault)
-{
-	truncate_in_flight(DISK_FILE);
-}
-END_TEST
-
-START_TEST(p6_truncate_on_tmpfs_in_flight_harms_nobody)
-{
-	truncate_in_flight(TMPFS_FILE);
-}
-END_TEST
-
-/* Beyond a file's end there is nothing to reach. */
-START_TEST(p6_beyond_a_file_s_end_is_a_fault)
-{
-	struct queue q = queue_new(8);
-	int fd = make_file(DISK_FILE, PAGE);
-	uint8_t *map = map_file(fd, 2 * PAGE, MAP_SHARED), *mine = memory(PAGE);
-	struct sharq_desc to = desc_copy(map + PAGE - 100, mine, 200);
-	struct sharq_desc from = desc_copy(mine, map + PAGE - 100, 200);
-	struct sharq_cqe cqe;
-
-	cqe = queue_run(&q, &to);
-	ck_assert_uint_eq(cqe.status, SHARQ_FAULT_WRITE);
-	ck_assert_uint_eq(cqe.addr, (uintptr_t)map + PAGE);
-	cqe = queue_run(&q, &from);
-	ck_assert_uint_eq(cqe.status, SHARQ_FAULT_READ);
-	ck_assert_uint_eq(cqe.addr, (uintptr_t)map + PAGE);
-	munmap(map, 2 * PAGE);
-	close(fd);
-	unlink(DISK_FILE);
-	queue_free(&q);
-}
-END_TEST
 
 Suite *guest_suite(void)
 {
@@ -732,25 +529,14 @@ Suite *guest_suite(void)
 	GUEST_ADD(s,
 		  p7_shared_ext4_destination_changes_as_far_as_the_result_goes,
 		  60);
-	GUEST_ADD(s, p7_what_is_staged_is_counted_once, 60);
 	GUEST_ADD(s, p7_copying_to_a_hole_takes_no_blocks_that_are_root_s, 60);
-	GUEST_ADD(s, p7_shared_ext4_page_is_never_pinned, 60);
-	GUEST_ADD(s,
-		  p7_shared_ext4_page_is_never_pinned_through_another_mapping,
-		  60);
-	GUEST_ADD(s, p7_pinned_pages_of_tmpfs_are_seen, 60);
 	GUEST_ADD(s, p7_tmpfs_works, 60);
 	GUEST_ADD(s, p7_memfd_works, 60);
 	GUEST_ADD(s, p7_hugetlb_works, 60);
 	GUEST_ADD(s, p7_transparent_huge_pages_work, 60);
 	GUEST_ADD(s, p7_private_mapping_leaves_its_file_alone, 60);
 	GUEST_ADD(s, p7_sources_need_not_be_present, 60);
-	GUEST_ADD(s, p6_munmap_in_flight_harms_nobody_else, 60);
-	GUEST_ADD(s, p6_munmap_of_a_shared_file_in_flight_harms_nobody_else,
-		  60);
-	GUEST_ADD(s, p6_memory_mapped_anew_in_flight_stays_as_it_is, 60);
-	GUEST_ADD(s, p6_truncate_on_ext4_in_flight_is_a_fault, 60);
-	GUEST_ADD(s, p6_truncate_on_tmpfs_in_flight_harms_nobody, 60);
-	GUEST_ADD(s, p6_beyond_a_file_s_end_is_a_fault, 60);
+	if (queue_bind_request().path == SHARQ_BIND_SHADOW)
+		add_shadow_only(s);
 	return s;
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* P5, P13, P14: clients that die, and rings of every kind. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -18,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "broker.h"
 #include "fuse.h"
 #include "gate.h"
 #include "guest.h"
@@ -26,107 +24,25 @@
 #include "neighbour.h"
 #include "queue.h"
 #include "slow.h"
+#include "victim.h"
 
-#define DISK_FILE DISK_DIR "/kill"
 #define KILLS 50
 
 /* ---- SIGKILL ---- */
 
-/* A mix that is at every stage when the signal comes. */
-static void put_mix(struct queue *q, unsigned int seed)
-{
-	static uint8_t buf[2 * MIB];
-	struct rng r = { seed };
-	int fd = open(DISK_FILE, O_RDWR | O_CLOEXEC);
-	uint8_t *map =
-		mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	ck_assert(fd >= 0 && map != MAP_FAILED);
-	for (int i = 0; i < 16; i++) {
-		uint32_t len = (uint32_t)(1 + rng_next(&r) % (256 * KIB));
-		struct sharq_desc d = desc_copy(buf + MIB, buf, len);
-
-		switch (rng_next(&r) % 5) {
-		case 0:
-			d = desc_copy(map, buf, len);
-			break;
-		case 1:
-			d = desc_crc(map, len);
-			break;
-		case 2:
-			d = desc_compress(buf + MIB, MIB, buf, len);
-			break;
-		case 3:
-			d = desc_copy(buf + MIB, buf, 100);
-			break;
-		}
-		if (rng_next(&r) % 4 == 0)
-			d.flags |= SHARQ_DESC_LINK;
-		if (rng_next(&r) % 4 == 0)
-			d.flags |= SHARQ_DESC_FENCE;
-		queue_put(q, &d);
-	}
-	queue_publish(q);
-}
-
-/* Odd ones die in the kick, or near it; even ones with all in flight. */
-static void victim(unsigned int seed, int say)
-{
-	struct queue q = queue_new(16);
-	struct io_uring ring;
-
-	ck_assert(!io_uring_queue_init(8, &ring, 0));
-	put_mix(&q, seed);
-	if (seed & 1)
-		CHILD_EXPECT(write(say, "", 1) == 1);
-	if (seed & 2) {
-		uring_prep(&ring, q.fd, 16, 0);
-		if (seed & 4)
-			uring_prep(&ring, q.fd, 16, 0)->flags |= IOSQE_ASYNC;
-		CHILD_EXPECT(io_uring_submit(&ring) > 0);
-	} else {
-		CHILD_EXPECT(queue_ioctl_kick(q.fd, 16) >= 0);
-	}
-	if (!(seed & 1))
-		CHILD_EXPECT(write(say, "", 1) == 1);
-	for (;;)
-		pause();
-}
-
-static void kill_one(unsigned int seed)
-{
-	int say[2], status;
-	char byte;
-	pid_t pid;
-
-	ck_assert(!pipe2(say, O_CLOEXEC));
-	pid = spawn();
-	if (!pid)
-		victim(seed, say[1]);
-	close(say[1]);
-	ck_assert_msg(read(say[0], &byte, 1) == 1, "no victim");
-	close(say[0]);
-	ck_assert(!kill(pid, SIGKILL));
-	status = reap(pid);
-	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-}
-
 START_TEST(p5_killed_with_commands_in_flight)
 {
 	unsigned int kills = guest_parameter("kills", KILLS);
-	int fd = open(DISK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	struct neighbour other;
+	struct neighbour other = neighbour_start();
 
-	ck_assert(fd >= 0 && !ftruncate(fd, MIB));
-	close(fd);
-	other = neighbour_start();
+	victim_file_new();
 	for (unsigned int i = 0; i < kills; i++)
-		kill_one(i);
+		victim_kill(i, queue_new);
 	queues_left(1);
 	neighbour_advances(&other, 1);
 	neighbour_stop(&other);
 	queues_left(0);
-	unlink(DISK_FILE);
+	victim_file_remove();
 	printf("%u clients killed\n", kills);
 }
 END_TEST
@@ -353,6 +269,47 @@ START_TEST(p13_fuse_hangs_no_dead_client_whose_file_others_hold)
 	close(fd);
 	queues_left(0);
 	fuse_free(&f);
+}
+END_TEST
+
+/* Longer than the kernel's thread goes without a look at its client. */
+#define SLOW_MS 2500
+
+static void *wait_for_slow_page(void *leader)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct gate g;
+	struct queue q;
+
+	CHILD_EXPECT(!pthread_join(*(pthread_t *)leader, NULL));
+	g = gate_new();
+	q = queue_new(8);
+	gate_put(&g, &q);
+	queue_kick(&q);
+	fuse_wait(&g.fuse);
+	p.fd = q.fd;
+	CHILD_EXPECT(!poll(&p, 1, SLOW_MS));
+	gate_free(&g);
+	gate_take(&q);
+	queue_free(&q);
+	_exit(0);
+}
+
+START_TEST(p13_slow_page_is_waited_for_while_any_thread_of_the_client_lives)
+{
+	static pthread_t leader;
+	pthread_t thread;
+	pid_t pid = spawn();
+
+	if (!pid) {
+		leader = pthread_self();
+		CHILD_EXPECT(!pthread_create(&thread, NULL, wait_for_slow_page,
+					     &leader));
+		/* pthread_exit() wants a library that the lab lacks. */
+		syscall(SYS_exit, 0);
+	}
+	reap_well(pid);
+	queues_left(0);
 }
 END_TEST
 
@@ -643,10 +600,9 @@ START_TEST(p13_chain_that_is_let_go_tells_once)
 }
 END_TEST
 
-Suite *guest_suite(void)
+/* What is of kicks, or has its like in test_direct.c. */
+static void add_shadow_only(Suite *s)
 {
-	Suite *s = suite_create("kill");
-
 	GUEST_ADD(s, p5_killed_with_commands_in_flight, 900);
 	GUEST_ADD(s, p5_exec_with_a_kick_outstanding, 120);
 	GUEST_ADD(s, p5_ring_and_file_closed_in_both_orders, 120);
@@ -654,8 +610,6 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p13_fuse_never_answers_a_kick_in_io_uring, 120);
 	GUEST_ADD(s, p13_fuse_never_answers_a_kick_in_io_wq, 120);
 	GUEST_ADD(s, p13_fuse_never_answers_the_stager, 120);
-	GUEST_ADD(s, p13_fuse_hangs_no_close, 120);
-	GUEST_ADD(s, p13_fuse_hangs_no_dead_client_whose_file_others_hold, 60);
 	GUEST_ADD(s, p5_plain_ring, 60);
 	GUEST_ADD(s, p5_registered_files, 60);
 	GUEST_ADD(s, p5_sqpoll_ring, 60);
@@ -666,7 +620,21 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p14_waiting_kick_completes_with_its_batch, 60);
 	GUEST_ADD(s, p14_waiting_kick_is_cancelled_by_the_ring_s_end, 60);
 	GUEST_ADD(s, p14_waiting_kick_holds_no_queue, 60);
-	GUEST_ADD(s, eventfd_says_when_there_is_a_completion, 60);
 	GUEST_ADD(s, p13_chain_that_is_let_go_tells_once, 60);
+}
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("kill");
+
+	GUEST_ADD(s, p13_fuse_hangs_no_close, 120);
+	GUEST_ADD(s, p13_fuse_hangs_no_dead_client_whose_file_others_hold, 60);
+	GUEST_ADD(
+		s,
+		p13_slow_page_is_waited_for_while_any_thread_of_the_client_lives,
+		60);
+	GUEST_ADD(s, eventfd_says_when_there_is_a_completion, 60);
+	if (queue_bind_request().path == SHARQ_BIND_SHADOW)
+		add_shadow_only(s);
 	return s;
 }
