@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -178,11 +179,49 @@ static void short_life(unsigned int i)
 	_exit(0);
 }
 
+/*
+ * A process that has the address space of a client that is no more. Its own fork
+ * without a copy, by hand: it returns nowhere.
+ */
+static int outlive(void *unused)
+{
+	(void)unused;
+	do
+		pause();
+	while (1);
+	return 0;
+}
+
+static pid_t heir_of_a_client(void)
+{
+	pid_t *heir = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid, found;
+
+	ck_assert(heir != MAP_FAILED);
+	pid = spawn();
+	if (!pid) {
+		struct sdxi_ring r = sdxi_ring_new();
+		uint8_t *stack = memory(64 * KIB);
+
+		CHILD_EXPECT(sdxi_run(&r, sdxi_nop()) == SHARQ_OK);
+		sdxi_ring_free(&r);
+		*heir = clone(outlive, stack + 64 * KIB, CLONE_VM | SIGCHLD,
+			      NULL);
+		_exit(*heir <= 0);
+	}
+	reap_well(pid);
+	found = *heir;
+	ck_assert(!munmap(heir, PAGE));
+	return found;
+}
+
 START_TEST(p4_contexts_and_pasids_come_back)
 {
 	unsigned int n = sdxi_device().direct_free;
 	struct sharq_ctl_dma dma = { .size = sizeof(dma),
 				     .id = sdxi_device().id };
+	pid_t heir = heir_of_a_client();
 
 	ck_assert(!broker_ctl(SHARQ_CTL_DMA, &dma));
 	ck_assert_uint_lt(dma.pasids, BINDS);
@@ -196,6 +235,7 @@ START_TEST(p4_contexts_and_pasids_come_back)
 		ck_assert_msg(i % 4 == 1 ? WIFSIGNALED(status) : !status,
 			      "bind %u: status %#x", i, status);
 	}
+	ck_assert(!kill(heir, SIGKILL));
 	sdxi_all_gone();
 	ck_assert_uint_eq(sdxi_device().direct_free, n);
 }
