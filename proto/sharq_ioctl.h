@@ -427,8 +427,8 @@ struct sharq_start {
  */
 struct sharq_sdxi {
 	__u8 status[16] __attribute__((aligned(SHARQ_CACHE_LINE)));
-	__aligned_u64 write_index __attribute__((aligned(SHARQ_CACHE_LINE)));
-	__aligned_u64 taken __attribute__((aligned(SHARQ_CACHE_LINE)));
+	__u64 write_index __attribute__((aligned(SHARQ_CACHE_LINE)));
+	__u64 taken __attribute__((aligned(SHARQ_CACHE_LINE)));
 };
 
 #define SHARQ_SDXI_RING 4096
