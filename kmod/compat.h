@@ -7,6 +7,7 @@
 #define SHARQ_COMPAT_H
 
 #include <linux/eventfd.h>
+#include <linux/hrtimer.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #ifdef SHARQ_HAS_URING_CMD_H
@@ -66,6 +67,46 @@ static inline int compat_iommu_map(struct iommu_domain *domain, u64 iova,
 	return iommu_map(domain, iova, phys, size, prot);
 #else
 	return iommu_map(domain, iova, phys, size, prot, GFP_KERNEL);
+#endif
+}
+
+static inline void
+compat_hrtimer_setup(struct hrtimer *timer,
+		     enum hrtimer_restart (*function)(struct hrtimer *),
+		     clockid_t clock, enum hrtimer_mode mode)
+{
+#ifdef SHARQ_HAS_HRTIMER_SETUP
+	hrtimer_setup(timer, function, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+#endif
+}
+
+/* Before the first bond; where it is refused, so are bonds. */
+static inline void compat_sva_enable(struct device *dev)
+{
+#ifdef SHARQ_HAS_SVA_FEATURES
+	if (!iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_IOPF))
+		iommu_dev_enable_feature(dev, IOMMU_DEV_FEAT_SVA);
+#endif
+}
+
+static inline void compat_sva_disable(struct device *dev)
+{
+#ifdef SHARQ_HAS_SVA_FEATURES
+	iommu_dev_disable_feature(dev, IOMMU_DEV_FEAT_SVA);
+	iommu_dev_disable_feature(dev, IOMMU_DEV_FEAT_IOPF);
+#endif
+}
+
+static inline struct iommu_sva *compat_sva_bind(struct device *dev,
+						struct mm_struct *mm)
+{
+#ifdef SHARQ_HAS_SVA_DRVDATA
+	return iommu_sva_bind_device(dev, mm, NULL);
+#else
+	return iommu_sva_bind_device(dev, mm);
 #endif
 }
 

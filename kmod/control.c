@@ -183,7 +183,7 @@ static int ctl_device(struct call *c)
 		return -ENOENT;
 	d->id = dev->id;
 	d->paths = 1 << SHARQ_BIND_SHADOW;
-	if (dev->ops->direct)
+	if (dev->direct)
 		d->paths |= 1 << SHARQ_BIND_DIRECT;
 	d->reason = dev->no_direct;
 	d->ops = dev->caps.ops;

@@ -43,11 +43,29 @@ static int file_flush(struct file *file, fl_owner_t id)
 	return 0;
 }
 
+/* Of a direct queue whose completions aren't posted here. */
+static __poll_t direct_readiness(struct sharq_queue *q)
+{
+	enum sharq_queue_state state = READ_ONCE(q->state);
+	__poll_t mask = 0;
+
+	if (sharq_state_dead(state))
+		mask = EPOLLHUP;
+	else if (state == SHARQ_QUEUE_RUNNING)
+		mask = EPOLLOUT | EPOLLWRNORM;
+	if (sharq_queue_direct(q)->ready(q))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	return mask;
+}
+
 static __poll_t readiness(struct sharq_queue *q)
 {
+	const struct sharq_direct_ops *direct = sharq_queue_direct(q);
 	__poll_t mask = 0;
 	u32 used;
 
+	if (direct && direct->ring != SHARQ_RING_SHARQ)
+		return direct_readiness(q);
 	/*
 	 * The lock orders this with who posts: either it sees us wait, or we
 	 * see what it posted.
@@ -103,6 +121,23 @@ static long kick(struct sharq_queue *q, const void __user *user)
 	return sharq_kick(q, k.count, false, NULL);
 }
 
+static long start(struct sharq_queue *q, const void __user *user)
+{
+	const struct sharq_direct_ops *direct = sharq_queue_direct(q);
+	struct sharq_start s;
+	int ret;
+
+	ret = sharq_arg_get(&s, sizeof(s), sizeof(s), user);
+	if (ret)
+		return ret;
+	if (!direct || !direct->run)
+		return -EOPNOTSUPP;
+	if (s.reserved || !PAGE_ALIGNED(s.addr) || s.addr > TASK_SIZE ||
+	    TASK_SIZE - s.addr < q->area_size)
+		return -EINVAL;
+	return direct->run(q, s.addr);
+}
+
 static long set_eventfd(struct sharq_queue *q, const void __user *user)
 {
 	struct eventfd_ctx *event = NULL;
@@ -137,6 +172,8 @@ static long file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ret ?: kick(q, user);
 	case SHARQ_EVENTFD:
 		return ret ?: set_eventfd(q, user);
+	case SHARQ_START:
+		return ret ?: start(q, user);
 	default:
 		return -ENOTTY;
 	}
@@ -161,7 +198,7 @@ static vm_fault_t bell_fault(struct vm_fault *vmf)
 {
 	struct sharq_queue *q = vmf->vma->vm_file->private_data;
 
-	return q->dev->ops->direct->bell(q, vmf);
+	return q->dev->direct->bell(q, vmf);
 }
 
 static const struct vm_operations_struct bell_ops = {
@@ -170,26 +207,46 @@ static const struct vm_operations_struct bell_ops = {
 	.fault = bell_fault,
 };
 
-/* All of the rings, or the doorbell's page. */
+/* VM_IO: MADV_DOFORK and get_user_pages() leave it alone. */
+static void set_flags(struct vm_area_struct *vma, unsigned long flags)
+{
+	flags |= VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
+	compat_vm_flags_mod(vma, flags, VM_MAYEXEC);
+}
+
+static int map_bell(struct vm_area_struct *vma)
+{
+	set_flags(vma, VM_PFNMAP);
+	vma->vm_ops = &bell_ops;
+	return 0;
+}
+
+static int map_memory(struct vm_area_struct *vma, void *memory)
+{
+	set_flags(vma, 0);
+	vma->vm_ops = &vm_ops;
+	return remap_vmalloc_range(vma, memory, 0);
+}
+
+/* All of the rings, of the area, or the doorbell's page. */
 static int file_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct sharq_queue *q = file->private_data;
-	bool bell = vma->vm_pgoff == sharq_bell_offset(q) >> PAGE_SHIFT;
+	unsigned long size = vma->vm_end - vma->vm_start;
+	u64 at = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	int ret = sharq_queue_enter(q);
 
 	if (ret)
 		return ret;
-	if (!(vma->vm_flags & VM_SHARED) ||
-	    (bell ? !q->direct : vma->vm_pgoff) ||
-	    vma->vm_end - vma->vm_start != (bell ? PAGE_SIZE : q->map_size))
+	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	/* VM_IO: MADV_DOFORK and get_user_pages() leave it alone. */
-	compat_vm_flags_mod(vma,
-			    VM_IO | VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP |
-				    (bell ? VM_PFNMAP : 0),
-			    VM_MAYEXEC);
-	vma->vm_ops = bell ? &bell_ops : &vm_ops;
-	return bell ? 0 : remap_vmalloc_range(vma, q->rings, 0);
+	if (!at && size == q->map_size)
+		return map_memory(vma, q->rings);
+	if (q->direct && at == sharq_bell_offset(q) && size == PAGE_SIZE)
+		return map_bell(vma);
+	if (q->area && at == sharq_area_offset(q) && size == q->area_size)
+		return map_memory(vma, q->area);
+	return -EINVAL;
 }
 
 /* Anybody's who may look at the client; acts on nothing of it. */

@@ -11,26 +11,42 @@
 
 /*
  * struct sharq_direct_ops - hardware queues that clients drive themselves
+ * @ring:  what they read
  * @start: give @q one of the device's, in q->direct. In the client's context, at
- *         BIND; the queue isn't RUNNING yet. 0, or -errno: -EOPNOTSUPP when this
- *         client can't have one, and *@reason says why
+ *         BIND; the queue isn't RUNNING yet. 0, or -errno; with *@reason set when
+ *         this client can't have one
  * @kill:  the client is gone, or the controller wants an end: what is being done
- *         ends soon. Doesn't wait; may be called again, and from the mmu
- *         notifier's release
+ *         ends soon. May be called again, and from the mmu notifier's release
  * @stop:  after it nothing of the client is touched and @bell isn't called; what
  *         was accepted is posted. @kill was called, if the queue ever was
  *         RUNNING, and isn't any more. May sleep
  * @bell:  a fault in the doorbell's mapping, at sharq_bell_offset() of q->inode;
  *         at any time between @start and @stop. mmap_lock or the VMA's is held
  *
- * It posts with sharq_post(), reserves with sharq_reserve(), and keeps to
- * q->state.
+ * One that reads SHARQ_RING_SHARQ posts with sharq_post(), reserves with
+ * sharq_reserve(), and keeps to q->state; its @kill doesn't wait. Of another kind
+ * the core knows nothing but q->area, which @start makes, and q->caps, which it may
+ * lower; after its @kill the hardware reaches nothing of the client's any more, and
+ * sharq_queue_settled() was called: that has a bound. It has beside these:
+ *
+ * @run:   SHARQ_START. In the client's context, the queue is bound
+ * @pause: q->state has become PAUSED, or RUNNING again. Not at the same time as
+ *         @stop
+ * @ready: poll(), in the client's context: is there something for it to take? If
+ *         it wants to hear of that, wake q->wait and signal q->event when there is
+ * @stats: what is known of its commands; cq_lock is held
  */
 struct sharq_direct_ops {
+	enum sharq_ring_kind ring;
 	int (*start)(struct sharq_queue *q, enum sharq_reason *reason);
 	void (*kill)(struct sharq_queue *q);
 	void (*stop)(struct sharq_queue *q);
 	vm_fault_t (*bell)(struct sharq_queue *q, struct vm_fault *vmf);
+	int (*run)(struct sharq_queue *q, u64 addr);
+	void (*pause)(struct sharq_queue *q);
+	bool (*ready)(struct sharq_queue *q);
+	void (*stats)(const struct sharq_queue *q,
+		      struct sharq_ctl_stats *stats);
 };
 
 /*
@@ -54,7 +70,6 @@ struct sharq_direct_ops {
  * @reset:  answer all that is unanswered with SHARQ_RESET
  * @release: nobody holds the unregistered device any more: free it. May be NULL:
  *          sharq_device_unregister() waits for that
- * @direct: NULL: no direct path
  */
 struct sharq_device_ops {
 	int (*attach)(struct sharq_device *dev, struct sharq_queue *q);
@@ -65,13 +80,13 @@ struct sharq_device_ops {
 	int (*drain)(struct sharq_device *dev, unsigned long timeout);
 	void (*reset)(struct sharq_device *dev);
 	void (*release)(struct sharq_device *dev);
-	const struct sharq_direct_ops *direct;
 };
 
 /*
  * struct sharq_device - filled in by its provider up to @direct_max, the rest is
  * the core's (sched.c, device.c, queue.c)
- * @no_direct: why there is no direct path, if there is none
+ * @direct:  NULL: no direct path, and @no_direct says why, @no_direct_errno what the
+ *           kernel said, or 0
  * @dma:     what its DMA goes through, to be shown; zeros: it does none
  * @slots:   requests that it takes at once
  * @direct_max: hardware queues for direct clients
@@ -91,7 +106,9 @@ struct sharq_device {
 	const char *provider;
 	const struct sharq_device_ops *ops;
 	struct sharq_caps caps;
+	const struct sharq_direct_ops *direct;
 	enum sharq_reason no_direct;
+	int no_direct_errno;
 	struct sharq_ctl_dma dma;
 	unsigned int slots;
 	unsigned int direct_max;

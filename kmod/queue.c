@@ -96,12 +96,13 @@ static void give_context(struct sharq_device *dev)
 /* Sets @b's reason if there is none. */
 static int start_direct(struct sharq_queue *q, struct sharq_bind *b)
 {
-	const struct sharq_direct_ops *ops = q->dev->ops->direct;
+	const struct sharq_direct_ops *ops = q->dev->direct;
 	enum sharq_reason reason = SHARQ_REASON_NONE;
 	int ret;
 
 	if (!ops) {
 		b->reason = q->dev->no_direct;
+		b->reason_errno = q->dev->no_direct_errno;
 		return -EOPNOTSUPP;
 	}
 	if (!take_context(q->dev)) {
@@ -112,17 +113,41 @@ static int start_direct(struct sharq_queue *q, struct sharq_bind *b)
 	if (!ret)
 		return 0;
 	give_context(q->dev);
+	if (!reason)
+		return ret;
 	b->reason = reason;
 	b->reason_errno = ret;
-	return ret;
+	return reason == SHARQ_REASON_BUSY ? -EBUSY : -EOPNOTSUPP;
+}
+
+const struct sharq_direct_ops *sharq_queue_direct(const struct sharq_queue *q)
+{
+	return READ_ONCE(q->path) == SHARQ_BIND_DIRECT ? q->dev->direct : NULL;
+}
+
+/* cq_lock held. */
+static void get_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats)
+{
+	const struct sharq_direct_ops *direct = sharq_queue_direct(q);
+
+	*stats = q->stats;
+	stats->in_flight = q->in_flight;
+	if (q->direct && direct && direct->stats)
+		direct->stats(q, stats);
 }
 
 static void stop_direct(struct sharq_queue *q)
 {
 	if (!q->direct)
 		return;
-	q->dev->ops->direct->stop(q);
+	/* Its last figures, for those who ask later. */
+	spin_lock(&q->cq_lock);
+	get_stats(q, &q->stats);
+	spin_unlock(&q->cq_lock);
+	q->dev->direct->stop(q);
 	q->direct = NULL;
+	vfree(q->area);
+	q->area = NULL;
 	give_context(q->dev);
 }
 
@@ -293,10 +318,21 @@ static int may_bind(const struct sharq_queue *q, struct sharq_bind *b)
 	return 0;
 }
 
+/* Has the caller heard of what the device's direct path takes? */
+static bool knows_direct(const struct sharq_queue *q,
+			 const struct sharq_bind *b)
+{
+	const struct sharq_direct_ops *direct = q->dev->direct;
+
+	if (direct && direct->ring != SHARQ_RING_SHARQ)
+		return b->size >= offsetofend(struct sharq_bind, area_size);
+	return b->size >= offsetofend(struct sharq_bind, bell_offset);
+}
+
 /* The direct path, if it is wanted and can be had; else the reason in @b. */
 static int choose_path(struct sharq_queue *q, struct sharq_bind *b)
 {
-	bool knows = b->size >= offsetofend(struct sharq_bind, bell_offset);
+	bool knows = knows_direct(q, b);
 	int ret;
 
 	if (b->path == SHARQ_BIND_SHADOW || (!b->path && !knows)) {
@@ -332,13 +368,11 @@ static int attach(struct sharq_queue *q, struct sharq_bind *b)
 
 err_direct:
 	stop_direct(q);
-	/* It gives up for any signal: so that none disturbs a BIND. */
-	if (ret == -EINTR)
-		ret = -ERESTARTNOINTR;
 err_detach:
 	if (ops->detach)
 		ops->detach(q->dev, q);
-	return ret;
+	/* Notifiers give up for any signal: so that none disturbs a BIND. */
+	return ret == -EINTR ? -ERESTARTNOINTR : ret;
 }
 
 /* From here on it is the caller's; the notifier holds the mm. */
@@ -377,6 +411,10 @@ static void describe(const struct sharq_queue *q, struct sharq_bind *b)
 	b->map_offset = 0;
 	b->id = q->id;
 	b->bell_offset = q->direct ? sharq_bell_offset(q) : 0;
+	b->ring = q->direct ? q->dev->direct->ring : SHARQ_RING_SHARQ;
+	b->entries = q->area_entries;
+	b->area_offset = q->area ? sharq_area_offset(q) : 0;
+	b->area_size = q->area_size;
 }
 
 int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b)
@@ -400,6 +438,7 @@ int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b)
 
 static int change_state(struct sharq_queue *q, enum sharq_queue_state state)
 {
+	const struct sharq_direct_ops *direct;
 	int ret = 0;
 
 	spin_lock(&q->cq_lock);
@@ -410,9 +449,13 @@ static int change_state(struct sharq_queue *q, enum sharq_queue_state state)
 	else
 		set_state(q, state);
 	spin_unlock(&q->cq_lock);
-	if (!ret)
-		wake(q);
-	return ret;
+	if (ret)
+		return ret;
+	direct = sharq_queue_direct(q);
+	if (direct && direct->pause)
+		direct->pause(q);
+	wake(q);
+	return 0;
 }
 
 int sharq_queue_pause(struct sharq_queue *q)
@@ -423,6 +466,30 @@ int sharq_queue_pause(struct sharq_queue *q)
 int sharq_queue_resume(struct sharq_queue *q)
 {
 	return change_state(q, SHARQ_QUEUE_RUNNING);
+}
+
+void sharq_queue_settled(struct sharq_queue *q)
+{
+	/* What the hardware wrote is seen by who sees this. */
+	smp_store_release(&q->rings->device_flags,
+			  SHARQ_DEVICE_NEED_KNOCK | SHARQ_DEVICE_SETTLED |
+				  device_flags[q->state]);
+}
+
+/* Both also when it was dead: BROKEN and CLOSED leave something over. */
+static void cut_short(struct sharq_queue *q, enum sharq_queue_state state)
+{
+	/* Of one that isn't bound yet BIND fails, and never will be. */
+	const struct sharq_direct_ops *direct = sharq_queue_direct(q);
+
+	if (state != SHARQ_QUEUE_BROKEN) {
+		sharq_sched_cancel(q);
+		sharq_stager_kill(q);
+	}
+	/* What accepted means, only SHARQ_RING_SHARQ says. */
+	if (direct &&
+	    (state != SHARQ_QUEUE_BROKEN || direct->ring != SHARQ_RING_SHARQ))
+		direct->kill(q);
 }
 
 int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
@@ -437,14 +504,7 @@ int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
 			compat_eventfd_signal(q->event);
 	}
 	spin_unlock(&q->cq_lock);
-	/* Both also when it was dead: BROKEN and CLOSED leave something over. */
-	if (state != SHARQ_QUEUE_BROKEN) {
-		sharq_sched_cancel(q);
-		sharq_stager_kill(q);
-		/* Of one that isn't bound yet BIND fails, and never will be. */
-		if (q->path == SHARQ_BIND_DIRECT)
-			q->dev->ops->direct->kill(q);
-	}
+	cut_short(q, state);
 	if (!first)
 		return -ESHUTDOWN;
 	wake(q);
@@ -454,8 +514,7 @@ int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
 void sharq_queue_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats)
 {
 	spin_lock(&q->cq_lock);
-	*stats = q->stats;
-	stats->in_flight = q->in_flight;
+	get_stats(q, stats);
 	spin_unlock(&q->cq_lock);
 	stats->id = q->id;
 	stats->pinned = atomic64_read(&q->pinned);

@@ -151,9 +151,11 @@ static int bring_up(struct sdxi *s)
 	ret = sdxi_shadow_init(s);
 	if (ret)
 		goto err_fn;
+	sdxi_direct_init(s);
 	ret = start(s);
 	if (!ret)
 		return 0;
+	sdxi_direct_exit(s);
 	sdxi_shadow_exit(s);
 err_fn:
 	sdxi_fn_exit(s);
@@ -167,6 +169,7 @@ err_enable:
 static void take_down(struct sdxi *s)
 {
 	stop(s);
+	sdxi_direct_exit(s);
 	sdxi_shadow_exit(s);
 	sdxi_fn_exit(s);
 	sharq_space_free(s->space);

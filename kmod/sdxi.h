@@ -30,6 +30,7 @@
 
 #include "iommu.h"
 #include "provider.h"
+#include "sdxi_bond.h"
 #include "sdxi_hw.h"
 
 #define SDXI_CXT_SHADOW 1
@@ -87,6 +88,8 @@ struct sdxi_slot {
 	unsigned int tries;
 };
 
+struct sdxi_direct;
+
 /*
  * struct sdxi - one function
  * @burial:   unregisters @dev, once; queued when the function is found dead
@@ -111,6 +114,10 @@ struct sdxi_slot {
  * @blamed:   slots that it stood still at for the last time since it did one
  * @give_up:  reset() was called: end it all
  * @dead:     answers all with RESET; set under @admin_lock
+ * @direct:   clients' contexts by their numbers; who finds one here, under
+ *            @direct_lock, may use it while he holds that, and queue its work
+ * @direct_mem: kernel memory of these contexts, made at their first use, and kept;
+ *            made under @direct_mem_lock, until @direct_closed
  */
 struct sdxi {
 	struct sharq_device dev;
@@ -152,6 +159,13 @@ struct sdxi {
 	unsigned int blamed;
 	bool give_up;
 	bool dead;
+
+	spinlock_t direct_lock; /* innermost */
+	struct sdxi_direct *direct[SDXI_L1_ENTRIES];
+	struct mutex direct_mem_lock; /* nothing is taken under it */
+	struct sharq_shared direct_mem[SDXI_L1_ENTRIES];
+	bool direct_closed;
+	struct sdxi_bonds bonds;
 };
 
 static inline u64 sdxi_doorbell_stride(u64 cap0)
@@ -178,8 +192,8 @@ int sdxi_fn_start(struct sdxi *s);
  */
 int sdxi_fn_stop(struct sdxi *s);
 /*
- * Both, in the thread, which gives up if that fails. The log is read in
- * between.
+ * Both, in the thread, which gives up if that fails. The log is read, and direct
+ * contexts know that they were stopped, before anything can be started.
  */
 int sdxi_fn_reset(struct sdxi *s);
 /* In the thread: it takes no command any more, and does no DMA. */
@@ -210,7 +224,8 @@ void sdxi_fn_settle_log(struct sdxi *s);
 /*
  * Any context: the function begins to serve it, as its L1 entry says; nothing of it
  * is accessed any more until it is started. @sts: its status, of which a client may
- * make what it likes. Both have bounds, and don't keep the function from others.
+ * make what it likes. Both have bounds; a context that stops late keeps others from
+ * the admin context no longer than one that doesn't and has the function reset.
  */
 int sdxi_cxt_run(struct sdxi *s, u16 num);
 int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts);
@@ -245,6 +260,15 @@ int sdxi_shadow_start(struct sdxi *s);
 /* After the device was unregistered. */
 void sdxi_shadow_stop(struct sdxi *s);
 void sdxi_shadow_error(struct sdxi *s, const struct sdxi_errlog_ent *e);
+
+/* ---- sdxi_direct.c; see sdxi_direct.h ---- */
+
+/* Offer direct queues, or say why not. After sdxi_shadow_init(). */
+void sdxi_direct_init(struct sdxi *s);
+/* The function has stopped for good: no bond is left afterwards. */
+void sdxi_direct_exit(struct sdxi *s);
+/* The thread, admin_lock held: the function has stopped, and all contexts with it. */
+void sdxi_direct_stopped(struct sdxi *s);
 
 /* ---- sdxi.c ---- */
 

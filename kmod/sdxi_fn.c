@@ -6,6 +6,7 @@
 #include <linux/sizes.h>
 
 #include "sdxi.h"
+#include "sdxi_faults.h"
 
 /* How long a change of the function's state, and an admin command, may take. */
 #define STATE_TIMEOUT_US (1000 * USEC_PER_MSEC)
@@ -199,6 +200,7 @@ int sdxi_fn_reset(struct sdxi *s)
 	if (!ret) {
 		/* A new life begins with an empty log. */
 		sdxi_fn_read_log(s);
+		sdxi_direct_stopped(s);
 		ret = start(s);
 	}
 	mutex_unlock(&s->admin_lock);
@@ -211,6 +213,7 @@ void sdxi_fn_give_up(struct sdxi *s)
 	WRITE_ONCE(s->dead, true);
 	/* Without an IOMMU nothing else would keep it from what it was given. */
 	pci_clear_master(s->pdev);
+	sdxi_direct_stopped(s);
 	mutex_unlock(&s->admin_lock);
 }
 
@@ -249,6 +252,15 @@ int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc)
 	return ret;
 }
 
+static void give_out(struct sdxi *s, const struct sdxi_errlog_ent *e)
+{
+	if (le16_to_cpu(e->flags) & SDXI_ERRLOG_CV &&
+	    le16_to_cpu(e->cxt_num) > SDXI_CXT_SHADOW)
+		sdxi_faults_error(s, e);
+	else
+		sdxi_shadow_error(s, e);
+}
+
 static void read_entries(struct sdxi *s, u64 end)
 {
 	struct sdxi_errlog_ent *log = s->errlog.cpu;
@@ -260,7 +272,7 @@ static void read_entries(struct sdxi *s, u64 end)
 		struct sdxi_errlog_ent *e = &log[s->log_read % ERRLOG_ENTRIES];
 
 		if (le32_to_cpu(READ_ONCE(e->head)) & SDXI_ERRLOG_VL)
-			sdxi_shadow_error(s, e);
+			give_out(s, e);
 		WRITE_ONCE(e->head, 0);
 	}
 }
@@ -271,12 +283,16 @@ static void read_log(struct sdxi *s)
 
 	if (sts == U64_MAX || !(sts & ERRLOG_ALL_STS))
 		return;
-	if (sts & (SDXI_ERR_STS_OVF | SDXI_ERR_STS_ERR))
-		pci_warn(s->pdev, "errors were lost, status %#llx\n", sts);
 	/* What comes after it raises the status again. */
 	set(s, SDXI_REG_ERR_STS, ERRLOG_ALL_STS);
 	read_entries(s, get(s, SDXI_REG_ERR_WRT));
 	set(s, SDXI_REG_ERR_RD, s->log_read);
+	if (!(sts & (SDXI_ERR_STS_OVF | SDXI_ERR_STS_ERR)))
+		return;
+	/* Clients may bring that about. */
+	dev_warn_ratelimited(&s->pdev->dev, "errors were lost, status %#llx\n",
+			     sts);
+	sdxi_faults_lost(s);
 }
 
 static void tell(struct sdxi *s, u64 asked)

@@ -445,14 +445,13 @@ static bool hangs(const struct sdxi *s)
 			     s->moved + msecs_to_jiffies(sdxi_hang_ms));
 }
 
-/* An error may have stopped the context, or the function. */
-static bool stopped(struct sdxi *s, bool error)
+/* An error may have stopped the context, or the function; or it vanished. */
+static bool stopped(struct sdxi *s, bool error, bool idle)
 {
-	if (error) {
+	if (error)
 		sdxi_fn_read_log(s);
-		if (!sdxi_fn_is_active(s))
-			return true;
-	}
+	if ((error || idle) && !sdxi_fn_is_active(s))
+		return true;
 	return READ_ONCE(s->reset_wanted) || !sdxi_cxt_runs(&s->shadow) ||
 	       sdxi_cxt_room(&s->shadow) < 0;
 }
@@ -473,8 +472,10 @@ static long patience(const struct sdxi *s)
 
 	if (s->blocked)
 		return 1;
+	/* Direct contexts have nobody else to see that it is there. */
 	if (list_empty(&s->flight))
-		return MAX_SCHEDULE_TIMEOUT;
+		return s->dev.direct ? msecs_to_jiffies(sdxi_hang_ms)
+				     : MAX_SCHEDULE_TIMEOUT;
 	return max_t(long, until - jiffies, 1);
 }
 
@@ -484,15 +485,18 @@ static int run(void *data)
 
 	while (!kthread_should_stop()) {
 		unsigned long events;
+		bool idle;
 
-		wait_event_idle_timeout(s->wake, has_work(s), patience(s));
+		idle = !wait_event_idle_timeout(s->wake, has_work(s),
+						patience(s));
 		/* A full barrier: what they tell of is looked at after it. */
 		events = xchg(&s->events, 0);
 		if (!s->dead) {
 			reap(s);
 			if (READ_ONCE(s->give_up))
 				die(s);
-			else if (stopped(s, events & BIT(SDXI_EVENT_ERROR)) ||
+			else if (stopped(s, events & BIT(SDXI_EVENT_ERROR),
+					 idle) ||
 				 hangs(s))
 				recover(s);
 		}
@@ -597,7 +601,6 @@ int sdxi_shadow_init(struct sdxi *s)
 		.ops = SHARQ_OP_BIT(SHARQ_OP_NOP) | SHARQ_OP_BIT(SHARQ_OP_COPY),
 		.max_transfer = MAX_TRANSFER,
 	};
-	s->dev.no_direct = SHARQ_REASON_DEVICE;
 	s->dev.slots = SDXI_SLOTS;
 	snprintf(s->dev.name, sizeof(s->dev.name), "sdxi-%s",
 		 pci_name(s->pdev));

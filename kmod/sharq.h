@@ -17,7 +17,7 @@
  *   soft.c     provider: kernel threads; exec.c, codec.c: the operations;
  *              soft_direct.c, soft_user.c: its direct path
  *   sdxi.c     provider: SDXI functions (sdxi_*.c); iommu.c: what their DMA
- *              goes through
+ *              goes through; sdxi_direct.c: its direct path
  *   ../proto/check.c: what a descriptor may say
  *
  * A request's way: kick.c makes it and gives it to sharq_sched_add(). When order
@@ -28,7 +28,8 @@
  *
  * A direct queue has no requests: what the provider started at BIND takes its
  * descriptors from the ring and posts their completions, by sharq_reserve() and
- * sharq_post() as kick.c does.
+ * sharq_post() as kick.c does; or the hardware does, in q->area, and nobody here
+ * sees the one or the other.
  *
  * Locks, outermost first:
  *   q->bind_lock (mutex)  binding; mmap_lock is taken under it, to register the
@@ -193,6 +194,10 @@ struct sharq_request {
  * @direct:    the provider's, of a direct queue; set before @mn is registered.
  *             Others than BIND may use it only if @path is DIRECT: else BIND may
  *             yet fail, and free it
+ * @area:      vmalloc_user(), @area_size, for @area_entries: what a direct queue
+ *             of another kind than SHARQ_RING_SHARQ has, mapped by the client; made
+ *             and let go as @direct is. All in it is the client's to change at any
+ *             time
  * @sleeps, @asleep: how often what serves the direct path fell asleep, and whether
  *             it is; its to write
  * @unbound_until: jiffies64 until which BIND is accepted
@@ -252,6 +257,9 @@ struct sharq_queue {
 	struct mmu_notifier mn;
 	bool bound; /* bind_lock */
 	void *direct;
+	void *area;
+	u32 area_size;
+	u32 area_entries;
 	u64 sleeps;
 	bool asleep;
 	u64 unbound_until;
@@ -288,6 +296,12 @@ struct sharq_queue {
 static inline u64 sharq_bell_offset(const struct sharq_queue *q)
 {
 	return q->map_size;
+}
+
+/* And its area. */
+static inline u64 sharq_area_offset(const struct sharq_queue *q)
+{
+	return sharq_bell_offset(q) + PAGE_SIZE;
 }
 
 static inline bool sharq_state_dead(enum sharq_queue_state s)
@@ -353,8 +367,13 @@ void sharq_queue_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats);
  * everybody. Process context, kick_lock may be held; may be called from the mmu
  * notifier's release and from a completion. Who accepts or adds requests looks at
  * the state under cq_lock or dev->lock, so nothing slips by behind the cancelling.
+ * It waits, of a direct queue, for what its kill() waits for.
  */
 int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
+/* It is dead, and its hardware writes nothing to its area any more. */
+void sharq_queue_settled(struct sharq_queue *q);
+/* The operations of a direct queue, else NULL. */
+const struct sharq_direct_ops *sharq_queue_direct(const struct sharq_queue *q);
 
 /* ---- file.c ---- */
 

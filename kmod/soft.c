@@ -137,7 +137,6 @@ static const struct sharq_device_ops soft_ops = {
 	.push = soft_push,
 	.drain = soft_drain,
 	.reset = soft_reset,
-	.direct = &soft_direct_ops,
 };
 
 static void stop_threads(void)
@@ -174,6 +173,7 @@ int sharq_soft_init(void)
 		.provider = "soft",
 		.ops = &soft_ops,
 		.caps = { .ops = SHARQ_OPS_ALL, .max_transfer = 16 << 20 },
+		.direct = &soft_direct_ops,
 		.direct_max = SOFT_DIRECT_MAX,
 	};
 	spin_lock_init(&soft.lock);

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Bonds with address spaces; see sdxi_bond.h. */
+#include "sdxi_bond.h"
+
+#include <linux/err.h>
+#include <linux/iommu.h>
+#include <linux/jiffies.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+
+/* When to look again whether a fault has ended. */
+#define RETRY (HZ / 10)
+/* So many may wait to be undone; they hold little memory, but PASIDs. */
+#define ENDED_MAX 256
+/* How long who wants one waits for others that are made or undone. */
+#define BINDING_TIMEOUT HZ
+
+/*
+ * struct sdxi_bond
+ * @sva:   NULL once undone
+ * @mn:    holds the address space
+ * @released: that is going, and others hear of it now
+ * @tgid:  whose it was when the bond was made
+ * @ended: nobody but the worker, or sdxi_bonds_close(), knows it any more
+ */
+struct sdxi_bond {
+	struct list_head node;
+	struct iommu_sva *sva;
+	struct mmu_notifier mn;
+	struct completion released;
+	struct pid *tgid;
+	bool ended;
+};
+
+static void space_goes(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	complete_all(&container_of(mn, struct sdxi_bond, mn)->released);
+}
+
+static const struct mmu_notifier_ops notifier_ops = {
+	.release = space_goes,
+};
+
+static void bond_free(struct sdxi_bond *bond)
+{
+	mmu_notifier_unregister(&bond->mn, bond->mn.mm);
+	put_pid(bond->tgid);
+	kfree(bond);
+}
+
+/* rcu_read_lock. */
+static bool some_thread_has(const struct mm_struct *mm)
+{
+	const struct task_struct *p, *t;
+
+	for_each_process(p) {
+		for_each_thread(p, t) {
+			if (READ_ONCE(t->mm) == mm && !(t->flags & PF_KTHREAD))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Most likely the process that made the bond. */
+static bool has_task(const struct sdxi_bond *bond)
+{
+	const struct mm_struct *mm = bond->mn.mm;
+	const struct task_struct *p;
+	bool has;
+
+	rcu_read_lock();
+	p = pid_task(bond->tgid, PIDTYPE_TGID);
+	has = (p && READ_ONCE(p->mm) == mm) || some_thread_has(mm);
+	rcu_read_unlock();
+	return has;
+}
+
+/* Nobody has it, but it is used: by a fault that doesn't end? */
+static bool is_stuck(const struct sdxi_bond *bond)
+{
+	return atomic_read(&bond->mn.mm->mm_users) && !has_task(bond);
+}
+
+/* One to be undone; NULL: none, or not now. */
+static struct sdxi_bond *next_ended(struct sdxi_bonds *b)
+{
+	struct sdxi_bond *bond, *next = NULL;
+
+	spin_lock(&b->lock);
+	list_for_each_entry(bond, &b->all, node) {
+		if (is_stuck(bond)) {
+			next = NULL;
+			break;
+		}
+		if (bond->ended && !next)
+			next = bond;
+	}
+	if (next) {
+		list_del(&next->node);
+		b->ended--;
+	} else if (b->ended && !b->closed) {
+		schedule_delayed_work(&b->worker, RETRY);
+	}
+	spin_unlock(&b->lock);
+	return next;
+}
+
+/*
+ * Not while the address space goes: then the IOMMU's driver undoes the same, and
+ * expects nobody else to (7.2 warns of it).
+ */
+static void undo(struct sdxi_bonds *b, struct sdxi_bond *bond)
+{
+	struct mm_struct *mm = bond->mn.mm;
+	bool held = mmget_not_zero(mm);
+
+	if (!held) {
+		wait_for_completion(&bond->released);
+		mmu_notifier_synchronize();
+	}
+	down(&b->binding);
+	iommu_sva_unbind_device(bond->sva);
+	up(&b->binding);
+	if (held)
+		mmput(mm);
+}
+
+static void undo_ended(struct work_struct *work)
+{
+	struct sdxi_bonds *b =
+		container_of(work, struct sdxi_bonds, worker.work);
+	struct sdxi_bond *bond;
+
+	while ((bond = next_ended(b))) {
+		undo(b, bond);
+		bond_free(bond);
+	}
+}
+
+void sdxi_bonds_init(struct sdxi_bonds *b, struct device *dev)
+{
+	b->dev = dev;
+	INIT_DELAYED_WORK(&b->worker, undo_ended);
+	sema_init(&b->binding, 1);
+	spin_lock_init(&b->lock);
+	INIT_LIST_HEAD(&b->all);
+	compat_sva_enable(dev);
+}
+
+static struct sdxi_bond *next_bound(struct sdxi_bonds *b)
+{
+	struct sdxi_bond *bond, *next = NULL;
+
+	spin_lock(&b->lock);
+	list_for_each_entry(bond, &b->all, node) {
+		if (bond->sva) {
+			next = bond;
+			break;
+		}
+	}
+	spin_unlock(&b->lock);
+	return next;
+}
+
+static void free_ended(struct sdxi_bonds *b)
+{
+	struct sdxi_bond *bond, *next;
+	LIST_HEAD(ended);
+
+	spin_lock(&b->lock);
+	list_for_each_entry_safe(bond, next, &b->all, node)
+		if (bond->ended)
+			list_move(&bond->node, &ended);
+	spin_unlock(&b->lock);
+	list_for_each_entry_safe(bond, next, &ended, node)
+		bond_free(bond);
+}
+
+void sdxi_bonds_close(struct sdxi_bonds *b)
+{
+	struct sdxi_bond *bond;
+
+	/* Who makes one has finished, or sees it. */
+	down(&b->binding);
+	spin_lock(&b->lock);
+	b->closed = true;
+	spin_unlock(&b->lock);
+	up(&b->binding);
+	cancel_delayed_work_sync(&b->worker);
+	/* One that is bound isn't freed, ended or not. */
+	while ((bond = next_bound(b))) {
+		undo(b, bond);
+		spin_lock(&b->lock);
+		bond->sva = NULL;
+		spin_unlock(&b->lock);
+	}
+	free_ended(b);
+	compat_sva_disable(b->dev);
+}
+
+static int make(struct sdxi_bonds *b, struct sdxi_bond *bond)
+{
+	int ret;
+
+	bond->sva = compat_sva_bind(b->dev, current->mm);
+	if (IS_ERR(bond->sva))
+		return PTR_ERR(bond->sva);
+	bond->mn.ops = &notifier_ops;
+	init_completion(&bond->released);
+	ret = mmu_notifier_register(&bond->mn, current->mm);
+	if (ret)
+		iommu_sva_unbind_device(bond->sva);
+	return ret;
+}
+
+/* binding is held. */
+static int bind(struct sdxi_bonds *b, struct sdxi_bond *bond)
+{
+	int ret;
+
+	/* Written under both. */
+	if (b->closed)
+		return -ENODEV;
+	if (READ_ONCE(b->ended) >= ENDED_MAX)
+		return -EBUSY;
+	ret = make(b, bond);
+	if (ret)
+		return ret;
+	bond->tgid = get_pid(task_tgid(current));
+	spin_lock(&b->lock);
+	list_add_tail(&bond->node, &b->all);
+	spin_unlock(&b->lock);
+	return 0;
+}
+
+int sdxi_bond_new(struct sdxi_bonds *b, struct sdxi_bond **out, u32 *pasid)
+{
+	struct sdxi_bond *bond = kzalloc(sizeof(*bond), GFP_KERNEL_ACCOUNT);
+	int ret = -EBUSY;
+
+	if (!bond)
+		return -ENOMEM;
+	if (!down_timeout(&b->binding, BINDING_TIMEOUT)) {
+		ret = bind(b, bond);
+		if (!ret)
+			*pasid = iommu_sva_get_pasid(bond->sva);
+		up(&b->binding);
+	}
+	if (ret)
+		kfree(bond);
+	else
+		*out = bond;
+	return ret;
+}
+
+void sdxi_bond_end(struct sdxi_bonds *b, struct sdxi_bond *bond)
+{
+	bool closed;
+
+	spin_lock(&b->lock);
+	closed = b->closed && !bond->sva;
+	if (closed) {
+		list_del(&bond->node);
+	} else {
+		bond->ended = true;
+		b->ended++;
+		if (!b->closed)
+			schedule_delayed_work(&b->worker, 0);
+	}
+	spin_unlock(&b->lock);
+	if (closed)
+		bond_free(bond);
+}
