@@ -71,24 +71,38 @@ goes_on()
 	done
 }
 
-# $1: how it waits; others: how it kicks
+program()
+{
+	set -- "$1" --path "$2" --device "$3" --size 64K --depth 8 --seconds 60
+	case $1 in
+	events) exec guest-poller "$3" "$5" ;;
+	polling) set -- "$@" --poll ;;
+	esac
+	shift
+	exec sharqctl bench copy "$@"
+}
+
+# one_program sleeping|polling|events PATH DEVICE; SHARQ_NO_URING: how it kicks
 one_program()
 {
-	how=$1
-	option=
-	[ "$how" != polling ] || option=--poll
-	# shellcheck disable=SC2086 # no word or one
-	sharqctl bench copy --path shadow --size 64K --depth 8 --seconds 60 \
-		$option >"$dir/bench" 2>&1 &
+	name="$2 on device $3, $1"
+	program "$@" >"$dir/bench" 2>&1 &
 	bench=$!
-	check "$how: a queue is there" wait_for_queue
-	check "$how: a pause stops it" paused $bench "$how"
-	check "$how: a resume lets it go on" goes_on
-	check "$how: a kill" sharqctl kill "$id"
+	check "$name: a queue is there" wait_for_queue
+	check "$name: a pause stops it" paused $bench "$1"
+	check "$name: a resume lets it go on" goes_on
+	check "$name: a kill" sharqctl kill "$id"
 	wait $bench
-	check "$how: the killed queue's program ends" test $? -ne 0
-	check "$how: and says why: $(cat "$dir/bench")" \
+	check "$name: the killed queue's program ends" test $? -ne 0
+	check "$name: and says why: $(cat "$dir/bench")" \
 		grep -q "killed\|CANCELED" "$dir/bench"
+}
+
+# device NAME PATH: its number, if it offers that path.
+device()
+{
+	sharqctl devices |
+		awk -v n="^$1" -v p="$2" '$2 ~ n && ($3 == p || $4 == p) { print $1 }'
 }
 
 # One line of the kernel's devices and one of the function's.
@@ -101,11 +115,21 @@ devices()
 }
 check "devices say what their DMA goes through" devices
 
-one_program sleeping
-one_program polling
+soft=$(device soft shadow)
+one_program sleeping shadow "$soft"
+one_program polling shadow "$soft"
 export SHARQ_NO_URING=1
-one_program sleeping
+one_program sleeping shadow "$soft"
 unset SHARQ_NO_URING
+one_program sleeping direct "$soft"
+one_program events direct "$soft"
+# On 7.2, with an IOMMU.
+sdxi=$(device sdxi direct)
+if [ -n "$sdxi" ]; then
+	one_program sleeping direct "$sdxi"
+	one_program polling direct "$sdxi"
+	one_program events direct "$sdxi"
+fi
 
 # The example, of a file with a short last block and of an empty one.
 for size in 1234567 0; do
