@@ -100,7 +100,9 @@ struct sdxi *sdxi_free(struct sdxi *s)
 	if (!s)
 		return NULL;
 	free(s->slots);
-	free(s->buffer);
+	/* Else the function may yet write there, if others have the file. */
+	if (sdxi_idle(s))
+		free(s->buffer);
 	free(s);
 	return NULL;
 }
