@@ -12,8 +12,8 @@
 
 #include "descriptor.h"
 #include "errlog.h"
-#include "sdxi_hw.h"
 #include "qemu.h"
+#include "sdxi_hw.h"
 #include <sys/queue.h>
 
 #define ATC_ENTRIES 256
