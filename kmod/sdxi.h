@@ -7,6 +7,8 @@
  *   sdxi_cxt.c    a context: its memory, its ring, starting and stopping it
  *   sdxi_shadow.c the device that the core sees: slices of requests, all in one
  *                 context of the kernel's own; what happens when it fails
+ *   sdxi_direct.h contexts of clients, and what there is to them
+ *   sdxi_pace.h   how much of that may happen, how often
  *   proto/sdxi_hw.h  the standard's layouts
  *
  * After probe, one thread does all that the shadow context is about: it takes what
@@ -224,8 +226,8 @@ void sdxi_fn_settle_log(struct sdxi *s);
 /*
  * Any context: the function begins to serve it, as its L1 entry says; nothing of it
  * is accessed any more until it is started. @sts: its status, of which a client may
- * make what it likes. Both have bounds; a context that stops late keeps others from
- * the admin context no longer than one that doesn't and has the function reset.
+ * make what it likes. Both have bounds; others wait meanwhile only for a context that
+ * doesn't say when it has stopped.
  */
 int sdxi_cxt_run(struct sdxi *s, u16 num);
 int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts);

@@ -96,13 +96,14 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 	struct sdxi_direct *d = of_timer(timer);
 	struct sdxi_waker *w = &d->waker;
 	enum hrtimer_restart again = HRTIMER_NORESTART;
-	u64 waited = ktime_get_ns() - w->since;
+	u64 next;
 
 	spin_lock(&w->lock);
 	if (w->state == SDXI_WAKER_WATCHES)
 		w->state = look(d);
 	if (w->state == SDXI_WAKER_WATCHES) {
-		hrtimer_forward_now(timer, ns_to_ktime(sdxi_pace_look(waited)));
+		next = sdxi_pace_look(ktime_get_ns() - w->since);
+		hrtimer_forward_now(timer, ns_to_ktime(next));
 		again = HRTIMER_RESTART;
 	} else if (w->tell || w->state == SDXI_WAKER_LISTENS) {
 		schedule_work(&w->work);
