@@ -251,11 +251,21 @@ static int receive_message(int sock, struct message *m, int *fd)
 	struct iovec iov = { .iov_base = m, .iov_len = sizeof(*m) };
 	struct msghdr h = { .msg_iov = &iov,
 			    .msg_iovlen = 1,
-			    .msg_control = room,
-			    .msg_controllen = sizeof(room) };
+			    .msg_control = room };
 	struct cmsghdr *c;
+	ssize_t n = 0;
 
-	if (recvmsg(sock, &h, MSG_CMSG_CLOEXEC) != sizeof(*m))
+	/*
+	 * The kernel looks for a message, then for an end: when both come in
+	 * between, the end is told first (__skb_wait_for_more_packets()).
+	 */
+	for (int i = 0; i < 2 && !n; i++) {
+		h.msg_controllen = sizeof(room);
+		n = recvmsg(sock, &h, MSG_CMSG_CLOEXEC);
+	}
+	if (n < 0)
+		return -errno;
+	if (n != sizeof(*m))
 		return -EPIPE;
 	c = CMSG_FIRSTHDR(&h);
 	if (c)
