@@ -96,7 +96,7 @@ void sharq_device_unregister(struct sharq_device *dev)
 	WRITE_ONCE(dev->gone, true);
 	spin_unlock(&dev->lock);
 	sharq_control_end_device(dev);
-	if (dev->ops->drain(dev, DRAIN_TIMEOUT)) {
+	if (dev->ops->drain && dev->ops->drain(dev, DRAIN_TIMEOUT)) {
 		trace_sharq_reset(dev, dev->busy);
 		dev->ops->reset(dev);
 	}

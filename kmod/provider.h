@@ -66,8 +66,9 @@ struct sharq_direct_ops {
  *          sharq_slice_done(). A request may get no further push (its queue was
  *          killed between two slices) and isn't told
  * @drain:  wait, at most @timeout jiffies, until nothing that was pushed is
- *          unanswered; 0 or -ETIMEDOUT
- * @reset:  answer all that is unanswered with SHARQ_RESET
+ *          unanswered; 0 or -ETIMEDOUT. NULL: it is unregistered only when it has
+ *          no queues
+ * @reset:  answer all that is unanswered with SHARQ_RESET. As @drain
  * @release: nobody holds the unregistered device any more: free it. May be NULL:
  *          sharq_device_unregister() waits for that
  */

@@ -8,141 +8,106 @@
 #include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
-#include <linux/wait.h>
+#include <linux/sched.h>
 
 #include "provider.h"
 
 #define SOFT_MAX_THREADS 4
 
 /*
+ * struct worker - a thread
+ * @node: in soft.idle while it is about to sleep or sleeps
+ */
+struct worker {
+	struct list_head node;
+	struct task_struct *task;
+};
+
+/*
  * struct soft - the one device
- * @lock:       taken under dev->lock in push(); protects @work to @resets
- * @work:       pushed, not yet taken by a thread
- * @unanswered: pushed, and sharq_slice_done() hasn't returned
- * @resets:     how many there were: a thread that sees it change answers RESET
- * @wake:       threads wait for @work
- * @idle:       drain waits for @unanswered to be 0
+ * @lock:    taken under dev->lock in push(); protects @work and @idle
+ * @work:    pushed, not yet taken by a thread
+ * @idle:    threads that want to be woken for work, the last to sleep first
+ * @workers: dev.slots of them
  */
 static struct soft {
 	struct sharq_device dev;
-	struct task_struct *threads[SOFT_MAX_THREADS];
 	spinlock_t lock; /* innermost */
 	struct list_head work;
-	unsigned int unanswered;
-	unsigned int resets;
-	wait_queue_head_t wake;
-	wait_queue_head_t idle;
+	struct list_head idle;
+	struct worker workers[SOFT_MAX_THREADS];
 } soft;
 
-static struct sharq_request *take(unsigned int *resets)
+/* NULL: there is none; @w is idle and no longer TASK_RUNNING. */
+static struct sharq_request *take(struct worker *w)
 {
 	struct sharq_request *r;
 
 	spin_lock(&soft.lock);
 	r = list_first_entry_or_null(&soft.work, struct sharq_request, node);
-	if (r)
+	if (r) {
 		list_del_init(&r->node);
-	*resets = soft.resets;
+	} else {
+		set_current_state(TASK_IDLE);
+		list_move(&w->node, &soft.idle);
+	}
 	spin_unlock(&soft.lock);
 	return r;
 }
 
-static bool was_reset(unsigned int resets)
+static void sleep(void)
 {
-	bool reset;
-
-	spin_lock(&soft.lock);
-	reset = soft.resets != resets;
-	spin_unlock(&soft.lock);
-	return reset;
+	if (!kthread_should_stop())
+		schedule();
+	__set_current_state(TASK_RUNNING);
 }
 
-static void answer(struct sharq_request *r, u32 bytes, bool finished)
+static int run(void *worker)
 {
-	bool idle;
-
-	sharq_slice_done(r, bytes, finished);
-	spin_lock(&soft.lock);
-	idle = !--soft.unanswered;
-	spin_unlock(&soft.lock);
-	if (idle)
-		wake_up(&soft.idle);
-}
-
-static void answer_reset(struct sharq_request *r)
-{
-	r->cqe = (struct sharq_cqe){ .user_data = r->desc.user_data,
-				     .status = SHARQ_RESET };
-	answer(r, 0, true);
-}
-
-static int run(void *unused)
-{
-	struct sharq_request *r;
-	unsigned int resets;
-
 	while (!kthread_should_stop()) {
+		struct sharq_request *r = take(worker);
 		u32 bytes = 0;
 		bool done;
 
-		wait_event_idle_exclusive(soft.wake,
-					  !list_empty(&soft.work) ||
-						  kthread_should_stop());
-		r = take(&resets);
-		if (!r)
+		if (!r) {
+			sleep();
 			continue;
+		}
 		done = soft_exec(r, &bytes);
-		if (was_reset(resets))
-			answer_reset(r);
-		else
-			answer(r, bytes, done);
+		sharq_slice_done(r, bytes, done);
 		cond_resched();
 	}
 	return 0;
 }
 
+/*
+ * No wait queue: its lock is held while a thread is woken, which takes it too, and
+ * may run and spin for it before its waker has done.
+ */
 static void soft_push(struct sharq_device *dev, struct sharq_request *r)
 {
+	struct worker *w;
+
 	spin_lock(&soft.lock);
 	list_add_tail(&r->node, &soft.work);
-	soft.unanswered++;
+	w = list_first_entry_or_null(&soft.idle, struct worker, node);
+	if (w)
+		list_del_init(&w->node);
 	spin_unlock(&soft.lock);
-	wake_up(&soft.wake);
-}
-
-static int soft_drain(struct sharq_device *dev, unsigned long timeout)
-{
-	return wait_event_timeout(soft.idle, !READ_ONCE(soft.unanswered),
-				  timeout)
-		       ? 0
-		       : -ETIMEDOUT;
-}
-
-static void soft_reset(struct sharq_device *dev)
-{
-	struct sharq_request *r, *next;
-	LIST_HEAD(work);
-
-	spin_lock(&soft.lock);
-	soft.resets++;
-	list_splice_init(&soft.work, &work);
-	spin_unlock(&soft.lock);
-	list_for_each_entry_safe(r, next, &work, node)
-		answer_reset(r);
+	if (w)
+		wake_up_process(w->task);
 }
 
 static const struct sharq_device_ops soft_ops = {
 	.extra = soft_codec_size,
 	.cost = soft_codec_cost,
 	.push = soft_push,
-	.drain = soft_drain,
-	.reset = soft_reset,
 };
 
 static void stop_threads(void)
 {
 	for (unsigned int i = 0; i < soft.dev.slots; i++)
-		kthread_stop(soft.threads[i]);
+		kthread_stop(soft.workers[i].task);
 }
 
 static int start_threads(void)
@@ -152,14 +117,17 @@ static int start_threads(void)
 				    SOFT_MAX_THREADS);
 
 	while (soft.dev.slots < want) {
+		struct worker *w = &soft.workers[soft.dev.slots];
 		struct task_struct *t;
 
-		t = kthread_run(run, NULL, "sharq-soft/%u", soft.dev.slots);
+		INIT_LIST_HEAD(&w->node);
+		t = kthread_run(run, w, "sharq-soft/%u", soft.dev.slots);
 		if (IS_ERR(t)) {
 			stop_threads();
 			return PTR_ERR(t);
 		}
-		soft.threads[soft.dev.slots++] = t;
+		w->task = t;
+		soft.dev.slots++;
 	}
 	return 0;
 }
@@ -178,8 +146,7 @@ int sharq_soft_init(void)
 	};
 	spin_lock_init(&soft.lock);
 	INIT_LIST_HEAD(&soft.work);
-	init_waitqueue_head(&soft.wake);
-	init_waitqueue_head(&soft.idle);
+	INIT_LIST_HEAD(&soft.idle);
 	err = start_threads();
 	if (err)
 		return err;
