@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * For the benchmark: write a number to /sys/kernel/debug/membench, and the
- * kernel's memcpy() copies 1 MiB so often.
+ * kernel's memcpy() copies 1 MiB so often. GAP: as in ../tests/bench.c.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -11,6 +11,8 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+
+#define GAP (68 * PAGE_SIZE)
 
 static struct dentry *entry;
 static void *from, *to;
@@ -24,7 +26,7 @@ static ssize_t membench_write(struct file *file, const char __user *text,
 	if (ret)
 		return ret;
 	while (times--) {
-		memcpy(to, from, SZ_1M);
+		memcpy(to + GAP, from, SZ_1M);
 		cond_resched();
 	}
 	return size;
@@ -40,7 +42,7 @@ static int __init membench_init(void)
 	int ret = -ENOMEM;
 
 	from = kzalloc(SZ_1M, GFP_KERNEL);
-	to = kzalloc(SZ_1M, GFP_KERNEL);
+	to = kzalloc(SZ_1M + GAP, GFP_KERNEL);
 	if (!from || !to)
 		goto err;
 	entry = debugfs_create_file("membench", 0600, NULL, NULL,
