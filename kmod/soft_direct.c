@@ -94,8 +94,7 @@ static void execute(struct soft_direct *d, const struct sharq_desc *desc,
 /* Shall what was taken not start any more? BROKEN is no reason. */
 static bool is_ended(const struct soft_direct *d)
 {
-	return READ_ONCE(d->q->state) > SHARQ_QUEUE_BROKEN ||
-	       fatal_signal_pending(current);
+	return READ_ONCE(d->q->state) > SHARQ_QUEUE_BROKEN;
 }
 
 static void serve_one(struct soft_direct *d, const struct sharq_desc *desc)
@@ -191,6 +190,7 @@ static void doze(struct soft_direct *d)
 	smp_store_mb(d->rung, false);
 	unmap_mapping_range(q->inode->i_mapping, sharq_bell_offset(q),
 			    PAGE_SIZE, 1);
+	/* wait_event_idle() looks too; but what doesn't sleep isn't counted. */
 	if (has_work(d))
 		return;
 	q->sleeps++;
