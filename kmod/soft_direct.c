@@ -23,10 +23,14 @@
 #include "provider.h"
 #include "trace.h"
 
-/* So long it looks at an empty ring before it sleeps. */
+/*
+ * So long it looks at an empty ring before it sleeps; so often between two looks
+ * at the clock, which take longer.
+ */
 #define POLL_NS (50 * NSEC_PER_USEC)
+#define LOOKS 16
 /* Commands taken, and completions posted, together. */
-#define BURST 16
+#define BURST 32
 
 /*
  * struct soft_direct - in q->direct; the thread's but for what is said
@@ -35,6 +39,7 @@
  * @rung:   set by the fault handler
  * @as_client: in this burst the address space was taken on
  * @chain_failed: the last one had LINK and was not OK
+ * @ended:  what was taken shall not start any more
  * @desc:   what was taken; never looked at in the ring again
  * @post:   @posts of them are to be posted
  */
@@ -46,6 +51,7 @@ struct soft_direct {
 	bool rung;
 	bool as_client;
 	bool chain_failed;
+	bool ended;
 	struct sharq_desc desc[BURST];
 	unsigned int posts;
 	struct sharq_cqe post[BURST];
@@ -71,14 +77,17 @@ static void count(struct sharq_queue *q, const struct sharq_desc *desc,
 	q->stats.served += desc->len;
 }
 
+/* BROKEN is no reason. For each command it would take too long. */
+static void look_for_end(struct soft_direct *d)
+{
+	d->ended = READ_ONCE(d->q->state) > SHARQ_QUEUE_BROKEN;
+}
+
 static void execute(struct soft_direct *d, const struct sharq_desc *desc,
 		    struct sharq_cqe *cqe)
 {
 	struct sharq_queue *q = d->q;
 
-	/* Who waits for those before it shan't wait for this one, too. */
-	if (desc->len > PAGE_SIZE)
-		post(d);
 	if (!d->as_client && sharq_borrow_begin(&d->client)) {
 		cqe->status = SHARQ_CANCELED;
 		return;
@@ -89,30 +98,30 @@ static void execute(struct soft_direct *d, const struct sharq_desc *desc,
 		trace_sharq_fault(q, desc->user_data, cqe->addr,
 				  cqe->status == SHARQ_FAULT_WRITE);
 	count(q, desc, cqe);
-}
-
-/* Shall what was taken not start any more? BROKEN is no reason. */
-static bool is_ended(const struct soft_direct *d)
-{
-	return READ_ONCE(d->q->state) > SHARQ_QUEUE_BROKEN;
+	look_for_end(d);
 }
 
 static void serve_one(struct soft_direct *d, const struct sharq_desc *desc)
 {
-	struct sharq_cqe cqe = { .user_data = desc->user_data };
 	enum sharq_field field;
+	enum sharq_status status = sharq_check(desc, &d->q->caps, &field);
+	struct sharq_cqe *cqe;
 
-	cqe.status = sharq_check(desc, &d->q->caps, &field);
-	trace_sharq_check(d->q, desc, cqe.status, field);
-	if (d->chain_failed || is_ended(d))
-		cqe.status = SHARQ_CANCELED;
-	else if (cqe.status != SHARQ_OK)
-		cqe.consumed = field;
+	trace_sharq_check(d->q, desc, status, field);
+	/* Who waits for those before it shan't wait for this one, too. */
+	if (desc->len > PAGE_SIZE)
+		post(d);
+	cqe = &d->post[d->posts++];
+	*cqe = (struct sharq_cqe){ .user_data = desc->user_data,
+				   .status = status };
+	if (d->chain_failed || d->ended)
+		cqe->status = SHARQ_CANCELED;
+	else if (status != SHARQ_OK)
+		cqe->consumed = field;
 	else if (desc->op != SHARQ_OP_NOP)
-		execute(d, desc, &cqe);
+		execute(d, desc, cqe);
 	d->chain_failed = desc->flags & SHARQ_DESC_LINK &&
-			  cqe.status != SHARQ_OK;
-	d->post[d->posts++] = cqe;
+			  cqe->status != SHARQ_OK;
 }
 
 /* Accept the next @n: from here on each has a completion. */
@@ -120,6 +129,9 @@ static void take(struct soft_direct *d, unsigned int n)
 {
 	struct sharq_queue *q = d->q;
 
+	/* Fetched one after the other, each would be waited for. */
+	for (unsigned int i = 0; i < n; i++)
+		READ_ONCE(q->sq[sharq_ring_slot(q->sq_head + i, q->depth)].op);
 	for (unsigned int i = 0; i < n; i++)
 		memcpy(&d->desc[i],
 		       &q->sq[sharq_ring_slot(q->sq_head++, q->depth)],
@@ -127,7 +139,7 @@ static void take(struct soft_direct *d, unsigned int n)
 	/* The client may fill them again, and knows that they were taken. */
 	smp_store_release(&q->rings->sq_head, q->sq_head);
 	/*
-	 * Before is_ended(): a client that reads of the end, and then an older
+	 * Before look_for_end(): a client that reads of the end, and then an older
 	 * sq_head, may believe that what is beyond it never starts.
 	 */
 	smp_mb();
@@ -143,6 +155,7 @@ static void burst(struct soft_direct *d)
 	if (n <= 0)
 		return;
 	take(d, n);
+	look_for_end(d);
 	for (unsigned int i = 0; i < n; i++)
 		serve_one(d, &d->desc[i]);
 	post(d);
@@ -168,13 +181,15 @@ static bool poll(const struct soft_direct *d)
 {
 	u64 end = local_clock() + POLL_NS;
 
-	while (!has_work(d)) {
-		if (local_clock() >= end || kthread_should_stop())
-			return false;
+	do {
+		for (unsigned int i = 0; i < LOOKS; i++) {
+			if (has_work(d))
+				return true;
+			cpu_relax();
+		}
 		cond_resched();
-		cpu_relax();
-	}
-	return true;
+	} while (local_clock() < end && !kthread_should_stop());
+	return false;
 }
 
 static bool shall_wake(const struct soft_direct *d)
