@@ -29,7 +29,12 @@ static bool client_leaves(const struct sharq_queue *q)
 {
 	const struct mm_struct *mm = READ_ONCE(q->mm);
 
-	if (!mm || mm == current->mm || task_tgid(current) != q->tgid)
+	if (!mm || task_tgid(current) != q->tgid)
+		return false;
+	/* Some kernels take the new mm before they close, some after. */
+	if (current->in_execve)
+		return true;
+	if (mm == current->mm)
 		return false;
 	return current->mm || !atomic_read(&current->signal->live);
 }
