@@ -3,12 +3,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "suite.h"
@@ -260,55 +257,6 @@ static void close_in_flight(void)
 	sharq_disconnect(s);
 }
 
-static pid_t sleeping_child(void)
-{
-	pid_t pid = fork();
-
-	EXPECT(pid >= 0, "fork");
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	return pid;
-}
-
-/* Closing gives the memory back, though a child still has the queue's file. */
-static void close_beside_child(void)
-{
-	struct sharq *s = suite_connect();
-	uint8_t *src = xalloc(s, MIB), *dst = xalloc(s, MIB);
-	struct sharq_queue *other = suite_open(s, 8, 0);
-
-	memset(src, 0x11, MIB);
-	for (int round = 0; round < 10; round++) {
-		struct sharq_queue *q = suite_open(s, 64, 0);
-		pid_t child = sleeping_child();
-		struct sharq_cqe cqe;
-
-		for (int i = 0; i < 64; i++)
-			sharq_prep_copy(sqe_get(q), dst, src, MIB);
-		submit_all(q, 64);
-		sharq_queue_close(q);
-		memset(dst, 0x22, MIB);
-		/* Time for what might still go on. */
-		for (int i = 0; i < 4; i++) {
-			sharq_prep_copy(sqe_get(other), src + MIB / 2, src,
-					MIB / 2);
-			cqe = run_one(other);
-			expect_status(&cqe, SHARQ_OK, "COPY of another queue");
-		}
-		for (uint32_t i = 0; i < MIB; i++)
-			EXPECT(dst[i] == 0x22, "byte %u was written", i);
-		EXPECT(!kill(child, SIGKILL) && waitpid(child, NULL, 0) > 0,
-		       "the child");
-	}
-	sharq_queue_close(other);
-	sharq_free(s, dst);
-	sharq_free(s, src);
-	sharq_disconnect(s);
-}
-
 /* The loader takes a file for what it is: a copy is another library. */
 static void copy_library(char *to)
 {
@@ -389,7 +337,6 @@ const struct test multi_tests[] = {
 	{ "threads_alloc", threads_alloc, 60, false },
 	{ "p2_two_hundred_queues", two_hundred_queues, 60, false },
 	{ "close_in_flight", close_in_flight, 60, false },
-	{ "close_beside_child", close_beside_child, 60, false },
 	{ "connect_twice", connect_twice, 30, false },
 	{ "load_twice", load_twice, 30, false },
 	{ NULL, NULL, 0, false },
