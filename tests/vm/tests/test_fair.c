@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: MIT
 /* P13: what each queue gets of a device, in bytes, never in time. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "broker.h"
 #include "gate.h"
 #include "guest.h"
 #include "queue.h"
+#include "trace.h"
 
-#define TRACING "/sys/kernel/tracing/"
-#define EVENTS TRACING "events/sharq/"
+#define EVENTS "events/sharq/"
 #define MAX_QUEUES 16U
 
 /*
@@ -252,38 +250,31 @@ static void refill(struct load *l)
 	fill(l, 0);
 }
 
-static void trace(const char *file, const char *text)
-{
-	int r = broker_write(file, text);
-
-	ck_assert_msg(!r, "%s: %s", file, strerror(-r));
-}
-
 /* Of acceptances and completions, only the small commands'. */
 static void trace_setup(void)
 {
 	char filter[64];
 
 	snprintf(filter, sizeof(filter), "user_data >= %u", TAG);
-	trace(TRACING "tracing_on", "0");
-	trace(TRACING "current_tracer", "nop");
+	trace_write("tracing_on", "0");
+	trace_write("current_tracer", "nop");
 	/* What happens on two processors is in one order. */
-	trace(TRACING "trace_clock", "counter");
-	trace(TRACING "buffer_size_kb", "4096");
-	trace(EVENTS "sharq_accept/filter", filter);
-	trace(EVENTS "sharq_complete/filter", filter);
-	trace(EVENTS "sharq_accept/enable", "1");
-	trace(EVENTS "sharq_push/enable", "1");
-	trace(EVENTS "sharq_complete/enable", "1");
+	trace_write("trace_clock", "counter");
+	trace_write("buffer_size_kb", "4096");
+	trace_write(EVENTS "sharq_accept/filter", filter);
+	trace_write(EVENTS "sharq_complete/filter", filter);
+	trace_write(EVENTS "sharq_accept/enable", "1");
+	trace_write(EVENTS "sharq_push/enable", "1");
+	trace_write(EVENTS "sharq_complete/enable", "1");
 }
 
 static void trace_end(void)
 {
-	trace(EVENTS "enable", "0");
-	trace(TRACING "trace_clock", "global");
-	trace(EVENTS "sharq_accept/filter", "0");
-	trace(EVENTS "sharq_complete/filter", "0");
-	trace(TRACING "tracing_on", "1");
+	trace_write(EVENTS "enable", "0");
+	trace_write("trace_clock", "global");
+	trace_write(EVENTS "sharq_accept/filter", "0");
+	trace_write(EVENTS "sharq_complete/filter", "0");
+	trace_write("tracing_on", "1");
 }
 
 /*
@@ -358,11 +349,10 @@ static void window_line(struct window *w, const char *line,
 static void window_read(struct window *w, const struct load *loads,
 			unsigned int n, uint64_t own)
 {
-	int fd = broker_open(TRACING "trace", O_RDONLY);
+	int fd = trace_open();
 	FILE *file;
 	char line[256];
 
-	ck_assert(fd >= 0);
 	file = fdopen(fd, "r");
 	ck_assert(file);
 	w->last = -1;
@@ -386,13 +376,13 @@ static void small_beside(struct load *loads, unsigned int n, uint64_t slice)
 	trace_setup();
 	for (unsigned int i = 0; w.closed < SMALL_ONES; i++) {
 		ck_assert_uint_lt(i, 3 * SMALL_ONES);
-		trace(TRACING "trace", "");
+		trace_write("trace", "");
 		for (unsigned int k = 0; k < n; k++)
 			refill(&loads[k]);
 		d.user_data = TAG + i;
-		trace(TRACING "tracing_on", "1");
+		trace_write("tracing_on", "1");
 		ck_assert_uint_eq(queue_run(&small.q, &d).status, SHARQ_OK);
-		trace(TRACING "tracing_on", "0");
+		trace_write("tracing_on", "0");
 		/* With one that ran dry it proves nothing. */
 		if (!look(loads, n, now))
 			continue;

@@ -17,9 +17,9 @@
 #include "guest.h"
 #include "queue.h"
 #include "sdxi_function.h"
+#include "trace.h"
 
 #define VIRTIO "/sys/bus/pci/drivers/virtio-pci/"
-#define TRACING "/sys/kernel/tracing/"
 #define IOVA_BASE "/sys/module/sharq/parameters/iova_base"
 /* Beside an MSI's: a little less than what the driver takes for its tables. */
 #define BEFORE_MSIS "0xfedf0000"
@@ -294,24 +294,13 @@ END_TEST
 
 /* ---- its memory ---- */
 
-static void trace(const char *file, const char *text)
-{
-	char path[128];
-	int r;
-
-	snprintf(path, sizeof(path), TRACING "%s", file);
-	r = broker_write(path, text);
-	ck_assert_msg(!r, "%s: %s", path, strerror(-r));
-}
-
 static const char *traced(void)
 {
 	static char text[256 * KIB];
-	int fd = broker_open(TRACING "trace", O_RDONLY);
+	int fd = trace_open();
 	size_t n = 0;
 	ssize_t r;
 
-	ck_assert(fd >= 0);
 	while ((r = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
 		n += (size_t)r;
 	close(fd);
@@ -338,14 +327,14 @@ START_TEST(p9_pages_are_unmapped_before_the_completion)
 	struct queue q = sdxi_queue(4);
 	const char *text, *end;
 
-	trace("trace", "");
-	trace("tracing_on", "1");
-	trace("events/iommu/map/enable", "1");
-	trace("events/iommu/unmap/enable", "1");
-	trace("events/sharq/sharq_complete/enable", "1");
+	trace_write("trace", "");
+	trace_write("tracing_on", "1");
+	trace_write("events/iommu/map/enable", "1");
+	trace_write("events/iommu/unmap/enable", "1");
+	trace_write("events/sharq/sharq_complete/enable", "1");
 	for (int i = 0; i < 20; i++)
 		ck_assert_uint_eq(queue_run(&q, &d).status, SHARQ_OK);
-	trace("events/enable", "0");
+	trace_write("events/enable", "0");
 	text = traced();
 	for (int i = 0; i < 20; i++) {
 		end = strstr(text, "sharq_complete:");
