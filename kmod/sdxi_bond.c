@@ -6,7 +6,6 @@
 #include <linux/iommu.h>
 #include <linux/jiffies.h>
 #include <linux/mmu_notifier.h>
-#include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -25,7 +24,6 @@
  * @sva:   NULL once undone
  * @mn:    holds the address space
  * @released: that is going, and others hear of it now
- * @tgid:  whose it was when the bond was made
  * @ended: nobody but the worker, or sdxi_bonds_close(), knows it any more
  */
 struct sdxi_bond {
@@ -33,7 +31,6 @@ struct sdxi_bond {
 	struct iommu_sva *sva;
 	struct mmu_notifier mn;
 	struct completion released;
-	struct pid *tgid;
 	bool ended;
 };
 
@@ -49,42 +46,32 @@ static const struct mmu_notifier_ops notifier_ops = {
 static void bond_free(struct sdxi_bond *bond)
 {
 	mmu_notifier_unregister(&bond->mn, bond->mn.mm);
-	put_pid(bond->tgid);
 	kfree(bond);
 }
 
-/* rcu_read_lock. */
-static bool some_thread_has(const struct mm_struct *mm)
+static int count_threads(const struct mm_struct *mm)
 {
 	const struct task_struct *p, *t;
-
-	for_each_process(p) {
-		for_each_thread(p, t) {
-			if (READ_ONCE(t->mm) == mm && !(t->flags & PF_KTHREAD))
-				return true;
-		}
-	}
-	return false;
-}
-
-/* Most likely the process that made the bond. */
-static bool has_task(const struct sdxi_bond *bond)
-{
-	const struct mm_struct *mm = bond->mn.mm;
-	const struct task_struct *p;
-	bool has;
+	int n = 0;
 
 	rcu_read_lock();
-	p = pid_task(bond->tgid, PIDTYPE_TGID);
-	has = (p && READ_ONCE(p->mm) == mm) || some_thread_has(mm);
+	for_each_process(p) {
+		for_each_thread(p, t)
+			n += READ_ONCE(t->mm) == mm && !(t->flags & PF_KTHREAD);
+	}
 	rcu_read_unlock();
-	return has;
+	return n;
 }
 
-/* Nobody has it, but it is used: by a fault that doesn't end? */
+/*
+ * Every thread that has it counts as a user once, and so does a fault: are there
+ * more users? Who looks at it from outside is one for a short time only.
+ */
 static bool is_stuck(const struct sdxi_bond *bond)
 {
-	return atomic_read(&bond->mn.mm->mm_users) && !has_task(bond);
+	const struct mm_struct *mm = bond->mn.mm;
+
+	return atomic_read(&mm->mm_users) > count_threads(mm);
 }
 
 /* One to be undone; NULL: none, or not now. */
@@ -232,7 +219,6 @@ static int bind(struct sdxi_bonds *b, struct sdxi_bond *bond)
 	ret = make(b, bond);
 	if (ret)
 		return ret;
-	bond->tgid = get_pid(task_tgid(current));
 	spin_lock(&b->lock);
 	list_add_tail(&bond->node, &b->all);
 	spin_unlock(&b->lock);

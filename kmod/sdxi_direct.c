@@ -14,6 +14,9 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+/* The thread takes less for a reset. */
+#define RESET_TIMEOUT (5 * HZ)
+
 /*
  * struct sdxi_direct_mem - what the function reads of a context and its client
  * can't touch
@@ -89,6 +92,22 @@ static int make_known(struct sdxi_direct *d)
 	return ret;
 }
 
+/*
+ * life is held. The thread resets what won't stop, or gives up the function: both
+ * stop the context.
+ */
+static void stop_context(struct sdxi_direct *d)
+{
+	int ret = sdxi_cxt_halt(d->s, d->num, (void *)d->area->status);
+
+	if (ret == -EIO)
+		sdxi_fn_want_reset(d->s);
+	/* With other errors it does so by itself, as soon as it finds out. */
+	while (ret && !wait_for_completion_timeout(&d->stopped, RESET_TIMEOUT))
+		sdxi_fn_want_reset(d->s);
+	clear_l1(d);
+}
+
 /* life is held. */
 static int start_context(struct sdxi_direct *d, u64 addr)
 {
@@ -102,7 +121,8 @@ static int start_context(struct sdxi_direct *d, u64 addr)
 	if (ret)
 		return ret;
 	if (sdxi_cxt_run(d->s, d->num)) {
-		clear_l1(d);
+		/* Nor begins later. */
+		stop_context(d);
 		return -EIO;
 	}
 	mutex_lock(&d->bell_lock);
@@ -120,21 +140,6 @@ static int direct_run(struct sharq_queue *q, u64 addr)
 	ret = start_context(d, addr);
 	mutex_unlock(&d->life);
 	return ret;
-}
-
-/*
- * life is held. The thread resets what won't stop, or gives up the function: both
- * stop the context.
- */
-static void stop_context(struct sdxi_direct *d)
-{
-	int ret = sdxi_cxt_halt(d->s, d->num, (void *)d->area->status);
-
-	if (ret == -EIO)
-		sdxi_fn_want_reset(d->s);
-	if (ret)
-		wait_for_completion(&d->stopped);
-	clear_l1(d);
 }
 
 /* ---- the doorbell ---- */
