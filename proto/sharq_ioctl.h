@@ -426,7 +426,7 @@ struct sharq_start {
  * indices and arrays aren't used by the device.
  */
 struct sharq_sdxi {
-	__u8 status[16] __attribute__((aligned(SHARQ_CACHE_LINE)));
+	__u8 __attribute__((aligned(SHARQ_CACHE_LINE))) status[16];
 	__u64 write_index __attribute__((aligned(SHARQ_CACHE_LINE)));
 	__u64 taken __attribute__((aligned(SHARQ_CACHE_LINE)));
 };
