@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "sharq.pb-c.h"
+#include "sharq_abi.h"
 
 #define ANY SHARQ__PB__PATH__PATH_ANY
 #define DIRECT SHARQ__PB__PATH__PATH_DIRECT
@@ -30,6 +31,15 @@ static uint32_t best_path(const struct device *d, uint32_t wanted)
 		return path;
 	}
 	return ANY;
+}
+
+/*
+ * The lower the better. Who names no operations may want any: a device that lacks
+ * some comes behind all that don't.
+ */
+static uint32_t rank(const struct device *d, uint32_t path, uint32_t ops)
+{
+	return path + (!ops && ~d->ops & SHARQ_OPS_ALL ? EMBEDDED : 0);
 }
 
 static int no_device(const struct device *list, unsigned int n, uint32_t device,
@@ -78,7 +88,7 @@ int device_choose(const struct device *list, unsigned int n, uint32_t device,
 		  uint32_t ops, uint32_t *path, char *err, size_t size)
 {
 	const struct device *near = NULL;
-	uint32_t best = ANY;
+	uint32_t best = UINT32_MAX, wanted = *path;
 	int chosen = -1;
 
 	if (*path > EMBEDDED) {
@@ -94,18 +104,18 @@ int device_choose(const struct device *list, unsigned int n, uint32_t device,
 		/* One that has the path, if it is taken, says more than one
 		 * that hasn't. */
 		if (!near ||
-		    (!has_path(near, *path) && has_path(&list[i], *path)))
+		    (!has_path(near, wanted) && has_path(&list[i], wanted)))
 			near = &list[i];
-		p = best_path(&list[i], *path);
-		if (p == ANY || (best != ANY && p >= best))
+		p = best_path(&list[i], wanted);
+		if (p == ANY || rank(&list[i], p, ops) >= best)
 			continue;
-		best = p;
+		best = rank(&list[i], p, ops);
+		*path = p;
 		chosen = (int)i;
 	}
 	if (!near)
 		return no_device(list, n, device, ops, err, size);
 	if (chosen < 0)
-		return no_path(near, *path, err, size);
-	*path = best;
+		return no_path(near, wanted, err, size);
 	return chosen;
 }

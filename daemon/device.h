@@ -33,7 +33,7 @@ struct device {
 /*
  * device_choose - the best device and path for what a client asks for
  * @list, @n:      the better ones of equal paths first
- * @device, @ops:  0: any
+ * @device, @ops:  0: any; of several the ones that have all operations first
  * @path:          in: wanted; out: the one to expect
  * @err:           set to a sentence if there is none
  *

@@ -131,7 +131,8 @@ int sharq_devices(struct sharq *s, struct sharq_device *devices,
 /*
  * struct sharq_queue_opts - what queue is wanted; zero-fill what you don't set
  * @device:     0: any that has @ops
- * @ops:        SHARQ_OP_BIT()s that the device must have
+ * @ops:        SHARQ_OP_BIT()s that the device must have; 0: none in particular,
+ *              but one that has all comes before one that lacks some
  * @path:       enum sharq_path; ANY takes the best. ANY never means inline
  * @depth:      commands in flight: a power of two, SHARQ_MIN_DEPTH to
  *              SHARQ_MAX_DEPTH; 0: 64

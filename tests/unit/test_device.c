@@ -69,10 +69,10 @@ static void refused(int want, uint32_t device, uint32_t ops, uint32_t path,
 START_TEST(best_path_first)
 {
 	fresh();
-	ck_assert_int_eq(choose(0, 0, ANY), 3);
+	ck_assert_int_eq(choose(0, COPY, ANY), 3);
 	ck_assert_uint_eq(got, DIRECT);
 	list[1].direct_free = 0;
-	ck_assert_int_eq(choose(0, 0, ANY), 2);
+	ck_assert_int_eq(choose(0, COPY, ANY), 2);
 	ck_assert_uint_eq(got, SHADOW);
 	ck_assert_int_eq(choose(3, 0, ANY), 3);
 	ck_assert_uint_eq(got, SHADOW);
@@ -90,6 +90,19 @@ START_TEST(path_as_asked)
 	ck_assert_int_eq(choose(0, 0, DIRECT), 3);
 	ck_assert_int_eq(choose(0, 0, EMBEDDED), 1);
 	ck_assert_uint_eq(got, EMBEDDED);
+}
+END_TEST
+
+/* Who names nothing gets a device that lacks nothing, if it has the path. */
+START_TEST(all_operations_first)
+{
+	fresh();
+	list[0].ops = SHARQ_OPS_ALL;
+	ck_assert_int_eq(choose(0, 0, ANY), 2);
+	ck_assert_uint_eq(got, SHADOW);
+	ck_assert_int_eq(choose(0, 0, DIRECT), 3);
+	ck_assert_int_eq(choose(3, 0, ANY), 3);
+	ck_assert_uint_eq(got, DIRECT);
 }
 END_TEST
 
@@ -130,6 +143,7 @@ Suite *unit_suite(void)
 
 	UNIT_ADD(s, best_path_first);
 	UNIT_ADD(s, path_as_asked);
+	UNIT_ADD(s, all_operations_first);
 	UNIT_ADD(s, operations_decide);
 	UNIT_ADD(s, refusals_say_why);
 	return s;

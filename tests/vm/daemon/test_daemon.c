@@ -364,7 +364,7 @@ static void direct_is_busy(void)
 	const struct sharq_queue_opts insist = { .depth = 8,
 						 .path = SHARQ_PATH_DIRECT };
 	static const char says[] = "every hardware queue";
-	struct sharq_queue *q[64], *more;
+	struct sharq_queue *q[128], *more;
 	struct sharq_queue_info info;
 	unsigned int n = 0;
 	struct daemon d;
@@ -374,7 +374,7 @@ static void direct_is_busy(void)
 	daemon_start_auto(&d, NULL);
 	s = must_connect(d.socket);
 	while (!(r = sharq_queue_open(s, &insist, &q[n])))
-		CHECK(++n < 64, "no end of hardware queues");
+		CHECK(++n < 128, "no end of hardware queues");
 	CHECK_EQ(r, -EBUSY);
 	CHECK(n >= 2, "%u hardware queues", n);
 	open_fails(s, &insist, -EBUSY, says);
