@@ -147,7 +147,11 @@ static int make_kicker(struct sharq_queue *q, const struct sharq_bind *b)
 		munmap(bell, page);
 	if (rc)
 		return fail(q->s, rc, "out of memory");
-	return b->ring == SHARQ_RING_SDXI ? start_context(q, b, bell) : 0;
+	if (b->ring == SHARQ_RING_SDXI)
+		rc = start_context(q, b, bell);
+	if (!rc && bell)
+		push_in_place(q, bell);
+	return rc;
 }
 
 static void take_info(struct sharq_queue *q, const struct sharq_bind *b,

@@ -27,7 +27,7 @@
 #include "sharq.pb-c.h"
 
 /* What stands in a connection's guard page; a fork wipes it in the child. */
-#define GUARD_MAGIC 0x71726168U
+#define GUARD_WHOLE UINT32_MAX
 /* Regions that a connection can have. */
 #define MAX_REGIONS 512
 #define REQUEST_TIMEOUT_MS 10000
@@ -105,12 +105,14 @@ struct sharq_sqe {
 /*
  * struct sharq_queue - a queue
  *
- * Entries go through @sqes in order: prepared up to @prep_tail, accepted by
- * sharq_submit() up to @submit_tail, and of these published in the ring (or
+ * Entries go through @sqes in order: prepared up to @front.prep_tail, accepted by
+ * sharq_submit() up to @front.submit_tail, and of these published in the ring (or
  * run inline) up to @push_tail; what lies between the two last is held back,
  * see push.c.
  *
- * @outstanding: prepared, in flight or not yet seen; at most @depth
+ * @in_place:    of a direct queue, entries are prepared in the ring, and published
+ *               as soon as they are accepted: nothing is held back, replaced or
+ *               staged, and there are no records. Without INLINE only
  * @in_ring:     records that are busy
  * @staged_writes: of these, with results that must still be copied out
  * @ordering:    of these, with FENCE or LINK: nothing runs inline meanwhile
@@ -126,12 +128,13 @@ struct sharq_sqe {
  * @fd:          the module's: the queue's file; embedded: the socket to its engine
  */
 struct sharq_queue {
+	struct sharq_front front;
 	struct sharq *s;
 	struct sharq_sqe *sqes;
 	uint32_t depth;
-	uint32_t prep_tail, submit_tail, push_tail;
-	uint32_t outstanding, in_ring, staged_writes, ordering;
-	bool prev_link, cancel_next, starved, armed;
+	uint32_t push_tail;
+	uint32_t in_ring, staged_writes, ordering;
+	bool in_place, prev_link, cancel_next, starved, armed;
 	uint32_t dead;
 	uint32_t flags, inline_max;
 
@@ -161,11 +164,33 @@ struct sharq_queue {
 	size_t map_size;
 	struct sharq_queue_counts counts;
 	struct sharq_queue_info info;
-};
+} __attribute__((aligned(SHARQ_CACHE_LINE)));
+
+_Static_assert(offsetof(struct sharq_queue, front) == 0, "the ABI's");
 
 static inline bool guarded(const struct sharq *s)
 {
-	return __atomic_load_n(s->guard, __ATOMIC_RELAXED) == GUARD_MAGIC;
+	return __atomic_load_n(s->guard, __ATOMIC_RELAXED) == GUARD_WHOLE;
+}
+
+/* Entries prepared or in flight or not yet seen. */
+static inline uint32_t outstanding(const struct sharq_queue *q)
+{
+	return q->front.prep_tail - q->front.seen;
+}
+
+/* What the ring's sq_tail is. */
+static inline uint32_t published(const struct sharq_queue *q)
+{
+	return q->in_place ? q->front.submit_tail : q->sq_tail;
+}
+
+/* Published, and not completed. */
+static inline uint32_t in_flight(const struct sharq_queue *q)
+{
+	return q->in_place
+		       ? q->front.submit_tail - (uint32_t)q->counts.completed
+		       : q->in_ring;
 }
 
 /* connection.c */
@@ -225,11 +250,15 @@ void run_inline(struct sharq_queue *q, const struct sharq_desc *desc);
  * accept_prepared - take over what is prepared. Return: how much, or -errno
  * fill_ring - publish what may be published. Return: whether there was some
  * push - the same, and knock if the device wants that
+ * push_in_place - of a direct queue, if it can be. @bell: its doorbell
+ * push_by_call - submission goes through sharq_submit_any()
  */
 int accept_prepared(struct sharq_queue *q);
 bool fill_ring(struct sharq_queue *q);
 void push(struct sharq_queue *q);
 void knock(struct sharq_queue *q);
+void push_in_place(struct sharq_queue *q, uint32_t *bell);
+void push_by_call(struct sharq_queue *q);
 
 /* bind.c: bind q->fd to this process, as @path. With an error the caller frees
  * @q. */

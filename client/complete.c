@@ -111,7 +111,8 @@ bool take_completions(struct sharq_queue *q)
 	__builtin_prefetch(&q->cq[sharq_ring_slot(from, q->depth)]);
 	tail = __atomic_load_n(&q->ring->cq_tail, __ATOMIC_SEQ_CST);
 	/* Out of step: somebody wrote there. Nothing in it can be believed. */
-	if (tail == from || !sharq_ring_in_step(from, tail, q->depth))
+	if (tail == from || !sharq_ring_in_step(from, tail, q->depth) ||
+	    (q->in_place && tail - from > in_flight(q)))
 		return false;
 	for (uint32_t i = from + 2; i - from < tail - from; i += 2)
 		__builtin_prefetch(&q->cq[sharq_ring_slot(i, q->depth)]);
@@ -119,7 +120,9 @@ bool take_completions(struct sharq_queue *q)
 		struct sharq_cqe c =
 			q->cq[sharq_ring_slot(q->cq_head++, q->depth)];
 
-		if (c.user_data < q->depth && q->records[c.user_data].busy)
+		if (q->in_place)
+			deliver(q, &c);
+		else if (c.user_data < q->depth && q->records[c.user_data].busy)
 			finish(q, c.user_data, &c);
 	}
 	__atomic_store_n(&q->ring->cq_head, tail, __ATOMIC_RELEASE);
@@ -129,7 +132,7 @@ bool take_completions(struct sharq_queue *q)
 
 static bool held_back(const struct sharq_queue *q)
 {
-	return q->push_tail != q->submit_tail && !q->dead;
+	return !q->in_place && q->push_tail != q->front.submit_tail && !q->dead;
 }
 
 /* The same; what was held back may go on then. */
@@ -153,6 +156,17 @@ static void end_one(struct sharq_queue *q, uint16_t id,
 	finish(q, id, &c);
 }
 
+static void cancel_slot(struct sharq_queue *q, uint32_t slot)
+{
+	struct sharq_cqe c = { .user_data = q->sq[slot].user_data,
+			       .status = SHARQ_CANCELED };
+
+	if (!q->in_place && q->records[q->slots[slot]].busy)
+		end_one(q, q->slots[slot], SHARQ_CANCELED);
+	else if (q->in_place && in_flight(q))
+		deliver(q, &c);
+}
+
 /*
  * The queue takes nothing any more. What was held back is CANCELED, and so is
  * what a device that said so never consumed; the rest the device completes, or,
@@ -172,16 +186,13 @@ void queue_dead(struct sharq_queue *q, uint32_t why)
 	take_completions(q);
 	head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
 	/* A device that was killed may have taken more than it had time to say. */
-	if (why & SHARQ_DEVICE_DEAD &&
-	    sharq_ring_in_step(head, q->sq_tail, q->depth)) {
-		for (uint32_t i = head; i != q->sq_tail; i++) {
-			uint16_t id = q->slots[sharq_ring_slot(i, q->depth)];
-
-			if (q->records[id].busy)
-				end_one(q, id, SHARQ_CANCELED);
-		}
+	if (why & SHARQ_DEVICE_DEAD && !(q->in_place && q->dead) &&
+	    sharq_ring_in_step(head, published(q), q->depth)) {
+		for (uint32_t i = head; i != published(q); i++)
+			cancel_slot(q, sharq_ring_slot(i, q->depth));
 	}
-	for (; q->push_tail != q->submit_tail; q->push_tail++) {
+	for (; !q->in_place && q->push_tail != q->front.submit_tail;
+	     q->push_tail++) {
 		uint32_t slot = sharq_ring_slot(q->push_tail, q->depth);
 		struct sharq_cqe c = {
 			.user_data = q->sqes[slot].desc.user_data,
@@ -194,6 +205,7 @@ void queue_dead(struct sharq_queue *q, uint32_t why)
 		if (q->records[i].busy)
 			end_one(q, (uint16_t)i, SHARQ_RESET);
 	q->dead = why;
+	push_by_call(q);
 	if (q->event < 0)
 		return;
 	/* An end of file is readable for ever: nobody could poll for more. */
@@ -297,7 +309,7 @@ static void arm(struct sharq_queue *q)
 
 static bool busy(const struct sharq_queue *q)
 {
-	return q->in_ring || held_back(q);
+	return in_flight(q) || held_back(q);
 }
 
 /* Look for completions. Return: whether there are some. */
@@ -425,7 +437,7 @@ void sharq_cqe_seen(struct sharq_queue *q, const struct sharq_cqe *cqe)
 	    cqe != &q->done[sharq_ring_slot(q->done_head, q->depth)])
 		return;
 	q->done_head++;
-	q->outstanding--;
+	q->front.seen++;
 }
 
 static int poll_set_new(struct sharq_queue *q)

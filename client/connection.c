@@ -137,7 +137,7 @@ static uint32_t *guard_new(void)
 		munmap(page, size);
 		return NULL;
 	}
-	*page = GUARD_MAGIC;
+	*page = GUARD_WHOLE;
 	return page;
 }
 

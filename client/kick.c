@@ -85,7 +85,7 @@ struct kicker *kicker_free(struct kicker *k, bool ours)
 
 static uint32_t unconsumed(const struct sharq_queue *q)
 {
-	return q->sq_tail -
+	return published(q) -
 	       __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
 }
 
@@ -182,7 +182,7 @@ void kick(struct sharq_queue *q)
 	if (k->bell) {
 		/* sq_tail before it. What sleeps looks there once it has taken
 		 * the page away, which waits for stores to it. */
-		__atomic_store_n(k->bell, q->sq_tail, __ATOMIC_RELEASE);
+		__atomic_store_n(k->bell, published(q), __ATOMIC_RELEASE);
 		return;
 	}
 	kick_reap(q);
@@ -288,7 +288,7 @@ int kick_watch(struct sharq_queue *q)
 	if (q->epoll < 0)
 		return 0;
 	/* Its POLLHUP is for ever: nobody could poll for anything else. */
-	if (q->dead && !q->in_ring)
+	if (q->dead && !in_flight(q))
 		file = 0;
 	rc = watch(q->epoll, q->fd, &k->file_events, file);
 	if (!rc && k->has_ring)
@@ -325,7 +325,7 @@ static bool quiet(struct sharq_queue *q)
 	}
 	kick_reap(q);
 	take_completions(q);
-	return !q->kicker->pending && q->in_ring <= left;
+	return !q->kicker->pending && in_flight(q) <= left;
 }
 
 void kick_quiesce(struct sharq_queue *q)

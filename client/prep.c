@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+/* Entries. What is inline elsewhere is here for those that call it. */
+#define SHARQ_INLINE
 #include <string.h>
 
 #include "client.h"
@@ -14,17 +16,6 @@ static struct sharq_desc *start(struct sharq_sqe *sqe, enum sharq_op op,
 	sqe->desc =
 		(struct sharq_desc){ .op = op, .src = addr(src), .len = len };
 	return &sqe->desc;
-}
-
-void sharq_prep_nop(struct sharq_sqe *sqe)
-{
-	start(sqe, SHARQ_OP_NOP, NULL, 0);
-}
-
-void sharq_prep_copy(struct sharq_sqe *sqe, void *dst, const void *src,
-		     uint32_t len)
-{
-	start(sqe, SHARQ_OP_COPY, src, len)->dst = addr(dst);
 }
 
 void sharq_prep_fill(struct sharq_sqe *sqe, void *dst, uint32_t len,
@@ -99,19 +90,4 @@ void sharq_prep_decompress(struct sharq_sqe *sqe, void *dst, uint32_t dst_len,
 void sharq_prep_raw(struct sharq_sqe *sqe, const struct sharq_desc *desc)
 {
 	sqe->desc = *desc;
-}
-
-void sharq_sqe_set_flags(struct sharq_sqe *sqe, unsigned int flags)
-{
-	sqe->desc.flags = flags;
-}
-
-void sharq_sqe_set_data64(struct sharq_sqe *sqe, uint64_t data)
-{
-	sqe->desc.user_data = data;
-}
-
-void sharq_sqe_set_data(struct sharq_sqe *sqe, void *data)
-{
-	sqe->desc.user_data = addr(data);
 }

@@ -22,19 +22,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-struct sharq_sqe *sharq_get_sqe(struct sharq_queue *q)
-{
-	struct sharq_sqe *sqe;
-
-	if (!guarded(q->s) || q->outstanding >= q->depth)
-		return NULL;
-	sqe = &q->sqes[sharq_ring_slot(q->prep_tail, q->depth)];
-	memset(sqe, 0, sizeof(*sqe));
-	q->prep_tail++;
-	q->outstanding++;
-	return sqe;
-}
-
 void knock(struct sharq_queue *q)
 {
 	if (q->kicker) {
@@ -209,11 +196,41 @@ pushed:
 	return true;
 }
 
+void push_by_call(struct sharq_queue *q)
+{
+	/* Nobody writes there. */
+	static const struct sharq_ring dead = {
+		.device_flags = SHARQ_DEVICE_CLOSED,
+	};
+
+	q->front.ring = (struct sharq_ring *)&dead;
+}
+
+void push_in_place(struct sharq_queue *q, uint32_t *bell)
+{
+	if (q->flags & SHARQ_QUEUE_INLINE)
+		return;
+	q->in_place = true;
+	q->front.entries = q->sq;
+	if (q->sdxi)
+		return;
+	q->front.ring = q->ring;
+	q->front.bell = bell;
+}
+
+/* The entries stand there. */
+static void publish_in_place(struct sharq_queue *q)
+{
+	__atomic_store_n(&q->ring->sq_tail, q->front.submit_tail,
+			 __ATOMIC_RELEASE);
+	kick(q);
+}
+
 bool fill_ring(struct sharq_queue *q)
 {
 	uint32_t published = q->sq_tail;
 
-	while (q->push_tail != q->submit_tail &&
+	while (q->push_tail != q->front.submit_tail &&
 	       push_one(q,
 			&q->sqes[sharq_ring_slot(q->push_tail, q->depth)].desc))
 		q->push_tail++;
@@ -238,11 +255,12 @@ static int refuse(struct sharq_queue *q, uint32_t dropped)
 {
 	const char *why = "the daemon and its engine are gone";
 
-	q->prep_tail -= dropped;
-	q->outstanding -= dropped;
+	q->front.prep_tail -= dropped;
 	if (q->dead & SHARQ_DEVICE_QUARANTINED)
-		why = "quarantined: one of its commands took the engine down "
-		      "twice";
+		why = q->kicker ? "quarantined: its commands hang the device "
+				  "or fault too often"
+				: "quarantined: one of its commands took the "
+				  "engine down twice";
 	else if (q->dead & SHARQ_DEVICE_BROKEN)
 		why = "broken: its ring's indices were out of step, something "
 		      "in this process wrote there";
@@ -255,7 +273,7 @@ static int refuse(struct sharq_queue *q, uint32_t dropped)
 
 int accept_prepared(struct sharq_queue *q)
 {
-	uint32_t n = q->prep_tail - q->submit_tail, flags;
+	uint32_t n = q->front.prep_tail - q->front.submit_tail, flags;
 
 	if (q->ring && !q->dead) {
 		flags = __atomic_load_n(&q->ring->device_flags,
@@ -265,19 +283,23 @@ int accept_prepared(struct sharq_queue *q)
 	}
 	if (q->dead)
 		return refuse(q, n);
-	q->submit_tail = q->prep_tail;
+	q->front.submit_tail = q->front.prep_tail;
 	q->counts.submitted += n;
 	return (int)n;
 }
 
-int sharq_submit(struct sharq_queue *q)
+int sharq_submit_any(struct sharq_queue *q)
 {
 	int n;
 
 	if (!guarded(q->s))
 		return -EPERM;
 	n = accept_prepared(q);
-	if (n >= 0)
+	if (n < 0)
+		return n;
+	if (!q->in_place)
 		push(q);
+	else if (n)
+		publish_in_place(q);
 	return n;
 }

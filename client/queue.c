@@ -67,6 +67,9 @@ static int alloc_tables(struct sharq_queue *q)
 	for (uint32_t i = 0; i < n; i++)
 		q->free[i] = (uint16_t)(n - 1 - i);
 	q->nfree = n;
+	q->front.entries = &q->sqes->desc;
+	q->front.depth = n;
+	push_by_call(q);
 	return 0;
 }
 
@@ -99,12 +102,14 @@ static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
 static int queue_new(struct sharq *s, const struct sharq_queue_opts *opts,
 		     struct sharq_queue **out)
 {
-	struct sharq_queue *q = calloc(1, sizeof(*q));
+	struct sharq_queue *q = aligned_alloc(SHARQ_CACHE_LINE, sizeof(*q));
 	int rc;
 
 	if (!q)
 		return fail(s, -ENOMEM, "out of memory");
+	*q = (struct sharq_queue){};
 	q->s = s;
+	q->front.guard = s->guard;
 	q->fd = q->epoll = q->event = -1;
 	q->flags = opts->flags;
 	q->inline_max = opts->inline_max ? opts->inline_max
@@ -345,10 +350,12 @@ int sharq_queue_counts(struct sharq_queue *q, struct sharq_queue_counts *c)
 	if (!guarded(q->s))
 		return -EPERM;
 	*c = q->counts;
+	if (q->in_place)
+		c->submitted = c->completed + in_flight(q);
 	return 0;
 }
 
 unsigned int sharq_queue_outstanding(struct sharq_queue *q)
 {
-	return guarded(q->s) ? q->outstanding : 0;
+	return guarded(q->s) ? outstanding(q) : 0;
 }

@@ -19,26 +19,29 @@
 #include "sdxi_hw.h"
 #include "sharq_ioctl.h"
 
+/* What a context can do. */
+#define OPS (SHARQ_OP_BIT(SHARQ_OP_NOP) | SHARQ_OP_BIT(SHARQ_OP_COPY))
 /* Of the buffer for copies onto themselves. */
 #define BUFFER_SIZE (256U << 10)
 
 /*
- * struct slot - what a descriptor in the context's ring stands for
+ * struct slot - what a descriptor in the context's ring stands for. Its command is in
+ * the SQ, where each stays until it completes: the next to complete, when the
+ * descriptor's turn has come
  * @status: that the command has when the descriptor went well
- * @len:    of the command; @field: in it, what @status complains of
- * @last:   no further step follows
+ * @field:  in it, what @status complains of
+ * @more:   a further step follows
  */
 struct slot {
-	uint64_t user_data;
-	uint32_t len;
 	uint8_t status, field;
-	bool link, last;
+	bool more;
 };
 
 /*
  * struct sdxi - an SDXI context as a queue's device
  * @blocks, @words: behind the descriptors @dscs in the area
  * @put, @taken:    descriptors put, and ended
+ * @put_at, @taken_at: the slots of the next of each
  * @sq_head, @cq_tail: as in the rings, which are never read back
  * @held:           nothing is put before @taken has reached @put
  * @canceled:       the next command is, by a chain
@@ -56,6 +59,7 @@ struct sdxi {
 	struct slot *slots;
 
 	uint64_t put, taken;
+	uint32_t put_at, taken_at;
 	uint32_t sq_head, cq_tail;
 	bool held, canceled, stopped;
 
@@ -72,6 +76,24 @@ uint64_t sdxi_area_size(uint32_t entries)
 				  sizeof(struct sdxi_cst_blk) + sizeof(__u64));
 }
 
+/*
+ * A free slot stands ready for a command of one descriptor: all of that stands there
+ * but the opcode, a COPY's size and addresses.
+ */
+static void clear_slot(struct sdxi *s, uint32_t at)
+{
+	struct sdxi_cst_blk *block = &s->blocks[at];
+	union sdxi_dsc *dsc = &s->dscs[at];
+
+	s->slots[at] = (struct slot){ .status = SHARQ_OK };
+	block->flags = 0;
+	block->signal = htole64(1);
+	*dsc = (union sdxi_dsc){ 0 };
+	dsc->copy.akey_src = htole16(SHARQ_SDXI_AKEY);
+	dsc->copy.akey_dst = htole16(SHARQ_SDXI_AKEY);
+	dsc->copy.csb_ptr = htole64((uintptr_t)block);
+}
+
 int sdxi_new(struct sdxi **out, const struct sdxi_memory *memory)
 {
 	struct sdxi *s = calloc(1, sizeof(*s));
@@ -79,8 +101,7 @@ int sdxi_new(struct sdxi **out, const struct sdxi_memory *memory)
 	if (!s)
 		return -ENOMEM;
 	s->m = *memory;
-	s->m.caps.ops &= SHARQ_OP_BIT(SHARQ_OP_NOP) |
-			 SHARQ_OP_BIT(SHARQ_OP_COPY);
+	s->m.caps.ops &= OPS;
 	s->area = s->m.area;
 	s->dscs = (void *)((uint8_t *)s->m.area + SHARQ_SDXI_RING);
 	s->blocks = (void *)(s->dscs + s->m.entries);
@@ -91,6 +112,8 @@ int sdxi_new(struct sdxi **out, const struct sdxi_memory *memory)
 		sdxi_free(s);
 		return -ENOMEM;
 	}
+	for (uint32_t i = 0; i < s->m.entries; i++)
+		clear_slot(s, i);
 	*out = s;
 	return 0;
 }
@@ -117,21 +140,36 @@ static uint32_t device_flags(const struct sdxi *s)
 	return __atomic_load_n(&s->m.ring->device_flags, __ATOMIC_ACQUIRE);
 }
 
-/* A descriptor but for its operation, its block and VL: the function's then. */
-static void put_dsc(struct sdxi *s, union sdxi_dsc *dsc, uint32_t opcode,
-		    const struct slot *slot)
+/* By a division it would take longer than all the rest. */
+static uint32_t next_slot(const struct sdxi *s, uint32_t at)
 {
-	uint32_t at = s->put++ % s->m.entries;
-	struct sdxi_cst_blk *block = &s->blocks[at];
+	return at + 1 == s->m.entries ? 0 : at + 1;
+}
 
-	s->slots[at] = *slot;
-	*block = (struct sdxi_cst_blk){ .signal = htole64(1) };
-	opcode |= FIELD_PREP(SDXI_DSC_TYPE, SDXI_TYPE_DMA);
-	dsc->generic.opcode = htole32(opcode);
-	dsc->generic.csb_ptr = htole64((uintptr_t)block);
-	s->dscs[at] = *dsc;
-	__atomic_store_n(&s->dscs[at].generic.opcode,
-			 htole32(opcode | SDXI_DSC_VL), __ATOMIC_RELEASE);
+static void write_copy(union sdxi_dsc *dsc, uint64_t dst, uint64_t src,
+		       uint32_t len)
+{
+	dsc->copy.size = htole32(len - 1);
+	dsc->copy.addr_src = htole64(src);
+	dsc->copy.addr_dst = htole64(dst);
+}
+
+/* It is the function's then. */
+static void give(union sdxi_dsc *dsc, enum sdxi_dma_op op, uint32_t flags)
+{
+	uint32_t opcode = flags | SDXI_DSC_VL |
+			  FIELD_PREP(SDXI_DSC_TYPE, SDXI_TYPE_DMA) |
+			  FIELD_PREP(SDXI_DSC_SUBTYPE, op);
+
+	__atomic_store_n(&dsc->generic.opcode, htole32(opcode),
+			 __ATOMIC_RELEASE);
+}
+
+static void put_dsc(struct sdxi *s, enum sdxi_dma_op op, uint32_t flags)
+{
+	give(&s->dscs[s->put_at], op, flags);
+	s->put++;
+	s->put_at = next_slot(s, s->put_at);
 }
 
 static uint32_t fence(const struct sharq_desc *d)
@@ -140,26 +178,10 @@ static uint32_t fence(const struct sharq_desc *d)
 }
 
 static void put_copy(struct sdxi *s, uint64_t dst, uint64_t src, uint32_t len,
-		     uint32_t flags, const struct slot *slot)
+		     uint32_t flags)
 {
-	union sdxi_dsc dsc = { .copy = {
-				       .size = htole32(len - 1),
-				       .akey_src = htole16(SHARQ_SDXI_AKEY),
-				       .akey_dst = htole16(SHARQ_SDXI_AKEY),
-				       .addr_src = htole64(src),
-				       .addr_dst = htole64(dst),
-			       } };
-
-	put_dsc(s, &dsc, flags | FIELD_PREP(SDXI_DSC_SUBTYPE, SDXI_DMA_COPY),
-		slot);
-}
-
-static void put_nop(struct sdxi *s, uint32_t flags, const struct slot *slot)
-{
-	union sdxi_dsc dsc = { 0 };
-
-	put_dsc(s, &dsc, flags | FIELD_PREP(SDXI_DSC_SUBTYPE, SDXI_DMA_NOP),
-		slot);
+	write_copy(&s->dscs[s->put_at], dst, src, len);
+	put_dsc(s, SDXI_DMA_COPY, flags);
 }
 
 /* Source to buffer, and then from there to the destination. */
@@ -170,22 +192,19 @@ static void put_step(struct sdxi *s)
 	/* What is read later mustn't have been written. */
 	uint32_t at = d->dst > d->src ? s->left - n : d->len - s->left;
 	uint64_t buffer = (uintptr_t)s->buffer;
-	struct slot slot = {
-		.user_data = d->user_data,
-		.len = d->len,
-		.link = d->flags & SHARQ_DESC_LINK,
-	};
+	struct slot *slot = &s->slots[s->put_at];
 
 	s->held = true;
 	if (!s->in_buffer) {
 		s->in_buffer = n;
-		put_copy(s, buffer, d->src + at, n, fence(d), &slot);
+		slot->more = true;
+		put_copy(s, buffer, d->src + at, n, fence(d));
 		return;
 	}
 	s->in_buffer = 0;
 	s->left -= n;
-	slot.last = !s->left;
-	put_copy(s, d->dst + at, buffer, n, 0, &slot);
+	slot->more = s->left;
+	put_copy(s, d->dst + at, buffer, n, 0);
 }
 
 static bool onto_itself(const struct sharq_desc *d)
@@ -194,37 +213,85 @@ static bool onto_itself(const struct sharq_desc *d)
 			       : d->src - d->dst < d->len;
 }
 
+/*
+ * Is it, at first sight, a COPY or NOP that one descriptor does, with no word on its
+ * order? Others are for put_command() to judge, and so is what ends in the upper
+ * half of all addresses, where it might wrap.
+ */
+static bool is_plain(const struct sdxi *s, const struct sharq_desc *d)
+{
+	typedef uint64_t __attribute__((may_alias)) word;
+	const word *rest = (const void *)&d->src2;
+
+	if (d->param | d->flags | rest[0] | rest[1] | rest[2] | rest[3])
+		return false;
+	if (d->op == SHARQ_OP_NOP)
+		return !(d->len | d->src | d->dst);
+	return d->op == SHARQ_OP_COPY && d->len &&
+	       d->len <= s->m.caps.max_transfer && !onto_itself(d) &&
+	       !((d->src | d->dst) >> 63);
+}
+
+/* May what comes next be put as it comes? While steps are left, or the next command
+ * is canceled, @held is true. */
+static bool all_clear(const struct sdxi *s)
+{
+	return !s->held && s->m.caps.ops == OPS &&
+	       !(device_flags(s) & (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD));
+}
+
+/* Plain ones up to @tail, until another comes. Indices are in registers: this is
+ * what submission costs. */
+static void put_plain(struct sdxi *s, uint32_t tail)
+{
+	const struct sharq_desc *sq = s->m.sq;
+	union sdxi_dsc *dscs = s->dscs;
+	uint32_t depth = s->m.depth, head = s->sq_head, at = s->put_at;
+	uint32_t entries = s->m.entries;
+	uint32_t room = entries - (uint32_t)(s->put - s->taken);
+
+	for (; head != tail && room; head++, room--) {
+		const struct sharq_desc *d = &sq[sharq_ring_slot(head, depth)];
+
+		if (!is_plain(s, d))
+			break;
+		if (d->op == SHARQ_OP_COPY) {
+			write_copy(&dscs[at], d->dst, d->src, d->len);
+			give(&dscs[at], SDXI_DMA_COPY, 0);
+		} else {
+			give(&dscs[at], SDXI_DMA_NOP, 0);
+		}
+		at = at + 1 == entries ? 0 : at + 1;
+	}
+	s->put += head - s->sq_head;
+	s->put_at = at;
+	s->sq_head = head;
+}
+
 static void put_command(struct sdxi *s, const struct sharq_desc *d)
 {
-	struct slot slot = {
-		.user_data = d->user_data,
-		.len = d->len,
-		.link = d->flags & SHARQ_DESC_LINK,
-		.last = true,
-	};
+	struct slot *slot = &s->slots[s->put_at];
 	enum sharq_field field = SHARQ_FIELD_NONE;
 
-	slot.status = s->canceled ? SHARQ_CANCELED
-				  : sharq_check(d, &s->m.caps, &field);
-	slot.field = field;
+	slot->status = s->canceled ? SHARQ_CANCELED
+				   : sharq_check(d, &s->m.caps, &field);
+	slot->field = field;
 	s->canceled = false;
-	s->held = slot.link;
-	if (slot.status || d->op != SHARQ_OP_COPY || !d->len) {
-		put_nop(s, fence(d), &slot);
+	s->held = d->flags & SHARQ_DESC_LINK;
+	if (slot->status || d->op != SHARQ_OP_COPY || !d->len) {
+		put_dsc(s, SDXI_DMA_NOP, fence(d));
 	} else if (onto_itself(d)) {
 		s->steps = *d;
 		s->left = d->len;
 		put_step(s);
 	} else {
-		put_copy(s, d->dst, d->src, d->len, fence(d), &slot);
+		put_copy(s, d->dst, d->src, d->len, fence(d));
 	}
 }
 
 /* What was begun goes on whatever the queue's state: it ends once. */
 static bool put_next(struct sdxi *s)
 {
-	struct sharq_desc d;
-
 	if (s->put - s->taken >= s->m.entries || (s->held && !sdxi_idle(s)))
 		return false;
 	if (s->left) {
@@ -235,8 +302,7 @@ static bool put_next(struct sdxi *s)
 		    __atomic_load_n(&s->m.ring->sq_tail, __ATOMIC_ACQUIRE) ||
 	    device_flags(s) & (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD))
 		return false;
-	d = s->m.sq[sharq_ring_slot(s->sq_head++, s->m.depth)];
-	put_command(s, &d);
+	put_command(s, &s->m.sq[sharq_ring_slot(s->sq_head++, s->m.depth)]);
 	return true;
 }
 
@@ -244,6 +310,9 @@ void sdxi_put(struct sdxi *s)
 {
 	uint64_t before = s->put;
 
+	if (all_clear(s))
+		put_plain(s, __atomic_load_n(&s->m.ring->sq_tail,
+					     __ATOMIC_ACQUIRE));
 	while (put_next(s))
 		;
 	if (s->put == before)
@@ -262,11 +331,11 @@ static bool ended(const struct sdxi_cst_blk *block)
 	return !__atomic_load_n(signal, __ATOMIC_ACQUIRE);
 }
 
-/* Return: its status, or -EAGAIN: not known yet. */
-static int outcome(const struct sdxi *s, uint64_t index)
+/* Return: the status of the oldest, or -EAGAIN: not known yet. */
+static int outcome(const struct sdxi *s)
 {
-	uint32_t at = index % s->m.entries;
-	uint64_t word;
+	uint64_t word, index = s->taken;
+	uint32_t at = s->taken_at;
 
 	if (!ended(&s->blocks[at]))
 		return -EAGAIN;
@@ -281,14 +350,14 @@ static int outcome(const struct sdxi *s, uint64_t index)
 							    : -EAGAIN;
 }
 
-/* The same when nothing will come any more. It is asked in order. */
-static int last_outcome(struct sdxi *s, uint64_t index)
+/* The same when nothing will come any more. */
+static int last_outcome(struct sdxi *s)
 {
-	uint32_t at = index % s->m.entries;
+	uint32_t at = s->taken_at;
 	uint32_t opcode =
 		__atomic_load_n(&s->dscs[at].generic.opcode, __ATOMIC_RELAXED);
 	bool untouched = s->stopped && le32toh(opcode) & SDXI_DSC_VL;
-	int rc = outcome(s, index);
+	int rc = outcome(s);
 
 	if (rc >= 0)
 		return rc;
@@ -299,21 +368,24 @@ static int last_outcome(struct sdxi *s, uint64_t index)
 }
 
 /* Its descriptor has ended so; the command may go on. */
-static void end_one(struct sdxi *s, const struct slot *slot, int status)
+static void end_one(struct sdxi *s, int status)
 {
-	struct sharq_cqe c = { .user_data = slot->user_data };
+	const struct slot *slot = &s->slots[s->taken_at];
+	const struct sharq_desc *d =
+		&s->m.sq[sharq_ring_slot(s->cq_tail, s->m.depth)];
+	struct sharq_cqe c = { .user_data = d->user_data };
 
-	if (status == SHARQ_OK && !slot->last)
+	if (status == SHARQ_OK && slot->more)
 		return;
 	c.status = status == SHARQ_OK ? slot->status : status;
 	if (c.status == SHARQ_OK)
-		c.consumed = c.produced = slot->len;
+		c.consumed = c.produced = d->len;
 	else if (status == SHARQ_OK)
 		c.consumed = slot->field;
-	if (!slot->last)
+	if (slot->more)
 		s->left = s->in_buffer = 0;
 	/* Nothing was put behind it. */
-	s->canceled |= slot->link && c.status != SHARQ_OK;
+	s->canceled |= d->flags & SHARQ_DESC_LINK && c.status != SHARQ_OK;
 	s->m.cq[sharq_ring_slot(s->cq_tail++, s->m.depth)] = c;
 }
 
@@ -321,15 +393,18 @@ void sdxi_take(struct sdxi *s)
 {
 	uint64_t before = s->taken;
 
-	for (; s->taken != s->put; s->taken++) {
-		int status = outcome(s, s->taken);
+	while (s->taken != s->put) {
+		int status = outcome(s);
 
 		/* Once more after that flag: what came before it counts. */
 		if (status < 0 && device_flags(s) & SHARQ_DEVICE_SETTLED)
-			status = last_outcome(s, s->taken);
+			status = last_outcome(s);
 		if (status < 0)
 			break;
-		end_one(s, &s->slots[s->taken % s->m.entries], status);
+		end_one(s, status);
+		clear_slot(s, s->taken_at);
+		s->taken++;
+		s->taken_at = next_slot(s, s->taken_at);
 	}
 	if (s->taken == before)
 		return;

@@ -26,11 +26,11 @@ static int start(struct sharq_queue *q)
 {
 	if (!guarded(q->s))
 		return -EPERM;
-	if (q->outstanding)
+	if (outstanding(q))
 		return fail(q->s, -EBUSY,
 			    "%u entries are outstanding on this queue: a "
 			    "synchronous call wants none",
-			    q->outstanding);
+			    outstanding(q));
 	return 0;
 }
 

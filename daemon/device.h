@@ -7,13 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sharq_ioctl.h"
+
 #define DEVICE_NAME_MAX 32
-#define DEVICE_DMA_MAX 128
 
 /*
  * @paths:       bit 1 << enum Sharq__Pb__Path
  * @direct_used, @direct_free: hardware queues for direct clients
- * @dma:         what its DMA goes through; "": it does none, or nobody says
+ * @dma:         what its DMA goes through; no flags: it does none, or nobody says
  * @note:        why there is no better path; NULL: there is none
  */
 struct device {
@@ -26,7 +27,7 @@ struct device {
 	uint32_t direct_free;
 	char name[DEVICE_NAME_MAX];
 	char provider[DEVICE_NAME_MAX];
-	char dma[DEVICE_DMA_MAX];
+	struct sharq_ctl_dma dma;
 	const char *note;
 };
 

@@ -6,24 +6,6 @@
 #include "reason.h"
 #include "server.h"
 
-static void describe_dma(struct device *to, const struct sharq_ctl_dma *d)
-{
-	char group[64] = "no IOMMU", pasids[32] = "no PASIDs";
-
-	if (!(d->flags & SHARQ_DMA_ADDRESSES))
-		return;
-	if (d->flags & SHARQ_DMA_GROUP)
-		snprintf(group, sizeof(group), "group %u of %.*s, %u bits",
-			 d->group, SHARQ_NAME_LEN - 1, d->owner,
-			 d->address_bits);
-	if (d->pasids)
-		snprintf(pasids, sizeof(pasids), "%u PASIDs", d->pasids);
-	snprintf(to->dma, sizeof(to->dma), "%s%s; %s%s%s", group,
-		 d->flags & SHARQ_DMA_COHERENT ? ", coherent" : "", pasids,
-		 d->flags & SHARQ_DMA_ATS ? ", ATS" : "",
-		 d->flags & SHARQ_DMA_PRI ? ", PRI" : "");
-}
-
 static void take_module(struct device *to, const struct sharq_ctl_device *from,
 			uint32_t max_depth)
 {
@@ -58,15 +40,15 @@ unsigned int devices_list(const struct server *server, struct device *list)
 	const struct config *c = &server->config;
 	const struct module *m = server->module;
 	struct sharq_ctl_device d = { .id = 0 };
-	struct sharq_ctl_dma dma;
 	unsigned int n = 0;
 
 	while (m && c->engine != CONFIG_ENGINE_EMBEDDED &&
 	       n < DEVICES_MAX - 1 && !module_device(m->fd, d.id + 1, &d)) {
 		take_module(&list[n], &d,
 			    m->max_depth < c->depth ? m->max_depth : c->depth);
-		if (!module_dma(m->fd, d.id, &dma))
-			describe_dma(&list[n], &dma);
+		if (module_dma(m->fd, d.id, &list[n].dma))
+			list[n].dma.flags = 0;
+		list[n].dma.owner[SHARQ_NAME_LEN - 1] = '\0';
 		n++;
 	}
 	if (c->engine != CONFIG_ENGINE_MODULE)

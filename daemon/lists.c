@@ -12,6 +12,7 @@
 
 struct device_entry {
 	Sharq__Pb__Device device;
+	Sharq__Pb__Dma dma;
 	Sharq__Pb__Path paths[3];
 };
 
@@ -27,6 +28,24 @@ static uint64_t queues_on(const struct conn *conn, uint32_t device)
 		     conn_may_see(conn, q->session->user);
 	}
 	return n;
+}
+
+static void fill_dma(struct device_entry *e, const struct sharq_ctl_dma *d)
+{
+	if (!(d->flags & SHARQ_DMA_ADDRESSES))
+		return;
+	sharq__pb__dma__init(&e->dma);
+	if (d->flags & SHARQ_DMA_GROUP) {
+		e->dma.has_group = e->dma.has_address_bits = true;
+		e->dma.group = d->group;
+		e->dma.owner = (char *)d->owner;
+		e->dma.address_bits = d->address_bits;
+	}
+	e->dma.coherent = d->flags & SHARQ_DMA_COHERENT;
+	e->dma.pasids = d->pasids;
+	e->dma.ats = d->flags & SHARQ_DMA_ATS;
+	e->dma.pri = d->flags & SHARQ_DMA_PRI;
+	e->device.dma = &e->dma;
 }
 
 static void fill_device(struct device_entry *e, const struct device *d,
@@ -49,8 +68,7 @@ static void fill_device(struct device_entry *e, const struct device *d,
 	e->device.has_queues_free = true;
 	e->device.queues_free = user_queues_free(conn->user);
 	e->device.note = (char *)d->note;
-	if (*d->dma)
-		e->device.dma = (char *)d->dma;
+	fill_dma(e, &d->dma);
 	if (!(d->paths & 1U << SHARQ__PB__PATH__PATH_DIRECT))
 		return;
 	e->device.has_direct_used = e->device.has_direct_free = true;
@@ -86,10 +104,23 @@ struct queue_entry {
 	struct figures figures;
 };
 
-static void fill_stats(Sharq__Pb__QueueStats *to,
-		       const struct sharq_journal_stats *from,
-		       uint64_t in_flight)
+/* What only the module knows. */
+static void fill_module_stats(Sharq__Pb__QueueStats *to,
+			      const struct sharq_ctl_stats *from)
 {
+	to->has_kicks = to->has_short_kicks = to->has_pinned = true;
+	to->has_copied = to->has_staged = true;
+	to->kicks = from->kicks;
+	to->short_kicks = from->short_kicks;
+	to->pinned = from->pinned;
+	to->copied = from->copied;
+	to->staged = from->staged;
+}
+
+static void fill_stats(Sharq__Pb__QueueStats *to, const struct figures *f)
+{
+	const struct sharq_journal_stats *from = &f->stats;
+
 	sharq__pb__queue_stats__init(to);
 	to->has_commands = to->has_bytes = to->has_faults = true;
 	to->has_refused = to->has_failed = to->has_resets = true;
@@ -100,25 +131,16 @@ static void fill_stats(Sharq__Pb__QueueStats *to,
 	to->refused = from->refused;
 	to->failed = from->failed;
 	to->resets = from->resets;
-	to->in_flight = in_flight;
+	to->in_flight = f->in_flight;
 	to->knocks = from->knocks;
 	to->events = from->events;
+	if (f->has_module)
+		fill_module_stats(to, &f->module);
 }
 
-/* What only the module knows. */
-static void fill_module_stats(Sharq__Pb__QueueStats *to,
-			      const struct sharq_ctl_stats *from,
-			      bool histograms)
+static void fill_times(Sharq__Pb__QueueStats *to,
+		       const struct sharq_ctl_stats *from)
 {
-	to->has_kicks = to->has_short_kicks = to->has_pinned = true;
-	to->has_copied = to->has_staged = true;
-	to->kicks = from->kicks;
-	to->short_kicks = from->short_kicks;
-	to->pinned = from->pinned;
-	to->copied = from->copied;
-	to->staged = from->staged;
-	if (!histograms)
-		return;
 	to->n_wait_hist = to->n_device_hist = SHARQ_HIST_BUCKETS;
 	to->wait_hist = (uint64_t *)from->wait_hist;
 	to->device_hist = (uint64_t *)from->device_hist;
@@ -142,9 +164,9 @@ static void fill_queue(struct queue_entry *e, const struct queue *q, bool alone)
 	q->provider->describe(q, &e->queue);
 	if (q->provider->figures(q, &e->figures))
 		return;
-	fill_stats(&e->stats, &e->figures.stats, e->figures.in_flight);
-	if (e->figures.has_module)
-		fill_module_stats(&e->stats, &e->figures.module, alone);
+	fill_stats(&e->stats, &e->figures);
+	if (e->figures.has_module && alone)
+		fill_times(&e->stats, &e->figures.module);
 	e->queue.stats = &e->stats;
 }
 
@@ -259,8 +281,8 @@ void lists_clients(struct conn *conn, const Sharq__Pb__Request *req)
 /* ---- statistics ---- */
 
 struct totals {
-	struct sharq_journal_stats stats;
-	uint64_t in_flight, queues, clients, engines, arena;
+	struct figures sum;
+	uint64_t queues, clients, engines, arena;
 };
 
 static void add_session(struct totals *t, const struct session *s)
@@ -274,8 +296,7 @@ static void add_session(struct totals *t, const struct session *s)
 
 		if (q->provider->figures(q, &f))
 			continue;
-		stats_add(&t->stats, &f.stats);
-		t->in_flight += f.in_flight;
+		figures_add(&t->sum, &f);
 		t->queues += !q->removing;
 	}
 }
@@ -298,13 +319,13 @@ void lists_stats(struct conn *conn, const Sharq__Pb__Request *req)
 	Sharq__Pb__QueueStats sum;
 	Sharq__Pb__Stats stats = SHARQ__PB__STATS__INIT;
 	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
-	struct totals t = { .stats = ended->stats };
+	struct totals t = { .sum = ended->sum };
 	const struct user *user;
 
 	LIST_FOREACH(user, &server->users, link)
 	if (conn_may_see(conn, user))
 		add_user(&t, user);
-	fill_stats(&sum, &t.stats, t.in_flight);
+	fill_stats(&sum, &t.sum);
 	stats.total = &sum;
 	stats.has_queues = stats.has_queues_ended = stats.has_clients = true;
 	stats.has_engines = stats.has_engine_deaths = true;

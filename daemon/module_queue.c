@@ -38,7 +38,7 @@ static const char *state_reason(Sharq__Pb__QueueState state)
 	case SHARQ__PB__QUEUE_STATE__QUEUE_BROKEN:
 		return "its client's indices were out of step";
 	case SHARQ__PB__QUEUE_STATE__QUEUE_QUARANTINED:
-		return "its commands hang the device";
+		return "its commands hang the device, or fault too often";
 	case SHARQ__PB__QUEUE_STATE__QUEUE_CLOSED:
 		return "it was killed";
 	case SHARQ__PB__QUEUE_STATE__QUEUE_GONE:
@@ -214,12 +214,16 @@ const struct provider provider_module = {
 static void queue_ended(struct module *m, struct queue *q,
 			const struct sharq_ctl_event *e)
 {
+	struct figures last = { .has_module = true };
 	struct session *s = q->session;
-	struct sharq_journal_stats stats;
 	uint64_t id = q->id;
 
-	module_sum(&stats, e->commands, e->bytes, e->by_status);
-	queue_account(q, &stats);
+	module_sum(&last.stats, e->commands, e->bytes, e->by_status);
+	last.module.kicks = e->kicks;
+	last.module.short_kicks = e->short_kicks;
+	last.module.copied = e->copied;
+	last.module.staged = e->staged;
+	queue_account(q, &last);
 	idmap_remove(&m->queues, q->module_id);
 	event_emit(s->user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_GONE, id, s->id,
 		   NULL);

@@ -33,8 +33,8 @@ int queue_new(struct session *session, const struct provider *provider,
 	return 0;
 }
 
-void stats_add(struct sharq_journal_stats *sum,
-	       const struct sharq_journal_stats *more)
+static void stats_add(struct sharq_journal_stats *sum,
+		      const struct sharq_journal_stats *more)
 {
 	sum->commands += more->commands;
 	sum->bytes += more->bytes;
@@ -46,13 +46,26 @@ void stats_add(struct sharq_journal_stats *sum,
 	sum->events += more->events;
 }
 
-void queue_account(const struct queue *q,
-		   const struct sharq_journal_stats *stats)
+void figures_add(struct figures *sum, const struct figures *more)
+{
+	stats_add(&sum->stats, &more->stats);
+	sum->in_flight += more->in_flight;
+	if (!more->has_module)
+		return;
+	sum->has_module = true;
+	sum->module.kicks += more->module.kicks;
+	sum->module.short_kicks += more->module.short_kicks;
+	sum->module.pinned += more->module.pinned;
+	sum->module.copied += more->module.copied;
+	sum->module.staged += more->module.staged;
+}
+
+void queue_account(const struct queue *q, const struct figures *last)
 {
 	struct user *user = q->session->user;
 
-	stats_add(&user->ended.stats, stats);
-	stats_add(&user->server->ended.stats, stats);
+	figures_add(&user->ended.sum, last);
+	figures_add(&user->server->ended.sum, last);
 	user->ended.queues++;
 	user->server->ended.queues++;
 }
@@ -62,8 +75,11 @@ static void account_journal(const struct queue *q)
 {
 	struct figures f;
 
-	if (q->journal >= 0 && !q->provider->figures(q, &f))
-		queue_account(q, &f.stats);
+	if (q->journal < 0 || q->provider->figures(q, &f))
+		return;
+	/* Its engine is gone, or has let go of it. */
+	f.in_flight = 0;
+	queue_account(q, &f);
 }
 
 struct queue *queue_free(struct queue *q)

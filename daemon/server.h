@@ -45,9 +45,20 @@
 #define CONN_REQUESTS_PER_TURN 16
 #define CONN_HELLO_SECONDS 5
 
+/*
+ * What queues have done. @module: more of it, of the module's queues, if
+ * @has_module; of a sum no times.
+ */
+struct figures {
+	struct sharq_journal_stats stats;
+	uint64_t in_flight;
+	bool has_module;
+	struct sharq_ctl_stats module;
+};
+
 /* What became of queues that ended. */
 struct ended {
-	struct sharq_journal_stats stats;
+	struct figures sum;
 	uint64_t queues;
 };
 
@@ -130,16 +141,6 @@ struct region {
 	int fd;
 	bool removing;
 	struct answer created; /* who waits for the engine to have it */
-};
-
-/*
- * What a queue has done. @module: more of it, if @has_module.
- */
-struct figures {
-	struct sharq_journal_stats stats;
-	uint64_t in_flight;
-	bool has_module;
-	struct sharq_ctl_stats module;
 };
 
 /*
@@ -297,11 +298,9 @@ int queue_new(struct session *session, const struct provider *provider,
 	      uint64_t id, uint32_t depth, struct queue **out);
 struct queue *queue_free(struct queue *queue);
 /* Count what it did among what the queues that ended did. */
-void queue_account(const struct queue *queue,
-		   const struct sharq_journal_stats *stats);
+void queue_account(const struct queue *queue, const struct figures *last);
 void queue_set_state(struct queue *queue, Sharq__Pb__QueueState state);
-void stats_add(struct sharq_journal_stats *sum,
-	       const struct sharq_journal_stats *more);
+void figures_add(struct figures *sum, const struct figures *more);
 
 /* ---- embedded.c ---- */
 

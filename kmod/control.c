@@ -122,6 +122,10 @@ void sharq_control_remove(struct sharq_queue *q)
 	n->event.commands = stats.commands;
 	n->event.bytes = stats.bytes;
 	memcpy(n->event.by_status, stats.by_status, sizeof(stats.by_status));
+	n->event.kicks = stats.kicks;
+	n->event.short_kicks = stats.short_kicks;
+	n->event.copied = stats.copied;
+	n->event.staged = stats.staged;
 	tell(n);
 	if (list_empty(&n->node))
 		kfree(n);
@@ -333,6 +337,7 @@ static const struct {
 	unsigned int cmd;
 	u32 size;
 	int (*run)(struct call *c);
+	u32 min; /* if it has grown */
 } calls[] = {
 	{ SHARQ_CTL_INFO, sizeof(struct sharq_ctl_info), ctl_info },
 	{ SHARQ_CTL_DEVICE, sizeof(struct sharq_ctl_device), ctl_device },
@@ -340,7 +345,8 @@ static const struct {
 	{ SHARQ_CTL_QUEUE, sizeof(struct sharq_ctl_queue), ctl_queue },
 	{ SHARQ_CTL_STATS, sizeof(struct sharq_ctl_stats), ctl_stats },
 	{ SHARQ_CTL_CONTROL, sizeof(struct sharq_ctl_control), ctl_control },
-	{ SHARQ_CTL_EVENT, sizeof(struct sharq_ctl_event), ctl_event },
+	{ SHARQ_CTL_EVENT, sizeof(struct sharq_ctl_event), ctl_event,
+	  SHARQ_CTL_EVENT_SIZE_FIRST },
 	{ SHARQ_CTL_DMA, sizeof(struct sharq_ctl_dma), ctl_dma },
 };
 
@@ -370,7 +376,8 @@ static long control_ioctl(struct file *file, unsigned int cmd,
 
 	if (nr >= ARRAY_SIZE(calls) || calls[nr].cmd != cmd)
 		return -ENOTTY;
-	ret = sharq_arg_get(&c, calls[nr].size, calls[nr].size, user);
+	ret = sharq_arg_get(&c, calls[nr].size, calls[nr].min ?: calls[nr].size,
+			    user);
 	if (ret)
 		return ret;
 	ret = calls[nr].run(&c);

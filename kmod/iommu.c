@@ -102,22 +102,7 @@ static int make_domain(struct sharq_space *s)
 	return ret;
 }
 
-/* From here to the attaching, and after it, the group is blocked. */
-static int claim_and_attach(struct sharq_space *s)
-{
-	int ret = claim_group(s);
-
-	if (ret)
-		return ret;
-	ret = make_domain(s);
-	if (!ret)
-		return 0;
-	dev_err(s->dev, "no address space of its own: %pe\n", ERR_PTR(ret));
-	iommu_put_resv_regions(s->dev, &s->reserved);
-	iommu_group_release_dma_owner(s->group);
-	return ret;
-}
-
+/* From here to the attaching, and after the detaching, the group is blocked. */
 int sharq_space_new(struct device *dev, struct sharq_space **space)
 {
 	struct sharq_space *s = kzalloc(sizeof(*s), GFP_KERNEL);
@@ -128,7 +113,7 @@ int sharq_space_new(struct device *dev, struct sharq_space **space)
 	s->dev = dev;
 	INIT_LIST_HEAD(&s->reserved);
 	s->group = iommu_group_get(dev);
-	ret = s->group ? claim_and_attach(s)
+	ret = s->group ? claim_group(s)
 		       : dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
 	if (ret) {
 		iommu_group_put(s->group);
@@ -139,12 +124,32 @@ int sharq_space_new(struct device *dev, struct sharq_space **space)
 	return 0;
 }
 
+int sharq_space_attach(struct sharq_space *s)
+{
+	int ret;
+
+	if (!s->group)
+		return 0;
+	ret = make_domain(s);
+	if (!ret)
+		return 0;
+	dev_err(s->dev, "no address space of its own: %pe\n", ERR_PTR(ret));
+	iommu_put_resv_regions(s->dev, &s->reserved);
+	return ret;
+}
+
+void sharq_space_detach(struct sharq_space *s)
+{
+	if (!s->group)
+		return;
+	iommu_detach_device(s->domain, s->dev);
+	iommu_domain_free(s->domain);
+	iommu_put_resv_regions(s->dev, &s->reserved);
+}
+
 struct sharq_space *sharq_space_free(struct sharq_space *s)
 {
 	if (s->group) {
-		iommu_detach_device(s->domain, s->dev);
-		iommu_domain_free(s->domain);
-		iommu_put_resv_regions(s->dev, &s->reserved);
 		iommu_group_release_dma_owner(s->group);
 		iommu_group_put(s->group);
 	}

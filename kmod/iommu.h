@@ -7,9 +7,10 @@
  * it are handed out once and for all, as windows, and what a window shows is
  * mapped for the length of one slice. Without an IOMMU it is the DMA API.
  *
- * A provider makes one before its device masters the bus and frees it when the
- * device has stopped. Callers see to it that a window has one user at a time;
- * nothing else needs a lock.
+ * A provider makes one before it touches its device, attaches it before the device
+ * masters the bus, detaches it when the device has stopped, and frees it when it
+ * touches the device no more. Callers see to it that a window has one user at a
+ * time; nothing else needs a lock.
  */
 #ifndef SHARQ_IOMMU_H
 #define SHARQ_IOMMU_H
@@ -26,17 +27,21 @@ struct sharq_space;
 #define SHARQ_SLICE_PAGES (SHARQ_SLICE_MAX / PAGE_SIZE + 1)
 
 /*
- * sharq_space_new - claim the group of @dev and give it an address space
+ * sharq_space_new - claim the group of @dev, which is blocked then
  *
  * The caller's driver has driver_managed_dma. -EBUSY: somebody else has the
  * group, or part of it; the kernel's log has the names.
  */
 int sharq_space_new(struct device *dev, struct sharq_space **space);
+/* From here on the device reaches what is mapped below. */
+int sharq_space_attach(struct sharq_space *space);
+/* What was lent must be back. The group is blocked again. */
+void sharq_space_detach(struct sharq_space *space);
+/* The group is the kernel's again. */
+struct sharq_space *sharq_space_free(struct sharq_space *space);
 /* Fill in what is to be shown of it. */
 void sharq_space_describe(const struct sharq_space *space,
 			  struct sharq_ctl_dma *dma);
-/* What it lent must be back. The group is blocked, then returned. */
-struct sharq_space *sharq_space_free(struct sharq_space *space);
 
 /* Memory that kernel and device share; page aligned, zeroed. */
 struct sharq_shared {

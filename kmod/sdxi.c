@@ -137,17 +137,20 @@ static void describe(struct sdxi *s)
 
 static int bring_up(struct sdxi *s)
 {
-	int ret = enable(s);
+	int ret = sharq_space_new(&s->pdev->dev, &s->space);
 
 	if (ret)
 		return ret;
-	ret = sharq_space_new(&s->pdev->dev, &s->space);
+	ret = enable(s);
+	if (ret)
+		goto err_space;
+	ret = sharq_space_attach(s->space);
 	if (ret)
 		goto err_enable;
 	describe(s);
 	ret = sdxi_fn_init(s);
 	if (ret)
-		goto err_space;
+		goto err_attach;
 	ret = sdxi_shadow_init(s);
 	if (ret)
 		goto err_fn;
@@ -159,10 +162,12 @@ static int bring_up(struct sdxi *s)
 	sdxi_shadow_exit(s);
 err_fn:
 	sdxi_fn_exit(s);
-err_space:
-	sharq_space_free(s->space);
+err_attach:
+	sharq_space_detach(s->space);
 err_enable:
 	disable(s);
+err_space:
+	sharq_space_free(s->space);
 	return ret;
 }
 
@@ -172,8 +177,9 @@ static void take_down(struct sdxi *s)
 	sdxi_direct_exit(s);
 	sdxi_shadow_exit(s);
 	sdxi_fn_exit(s);
-	sharq_space_free(s->space);
+	sharq_space_detach(s->space);
 	disable(s);
+	sharq_space_free(s->space);
 }
 
 static int sdxi_probe(struct pci_dev *pdev, const struct pci_device_id *id)

@@ -13,9 +13,10 @@
  *
  * After probe, one thread does all that the shadow context is about: it takes what
  * was pushed, maps it, writes descriptors, answers what was completed, and stops
- * and starts things when they fail. It alone reads the error log and resets the
- * function. Of what it deals with others touch @todo, under @lock, and what is
- * under @admin_lock: they may start and stop contexts of their own meanwhile.
+ * and starts things when they fail. It alone reads the error log, resets the
+ * function, and watches over clients' contexts. Of what it deals with others touch
+ * @todo, under @lock, and what is under @admin_lock: they may start and stop contexts
+ * of their own meanwhile.
  *
  * Lifetime: the PCI driver's remove() takes the hardware down. struct sdxi stays
  * until no queue holds its device.
@@ -113,6 +114,7 @@ struct sdxi_direct;
  * @moved:    jiffies when something was last completed, or begun with nothing
  *            before it
  * @blocked:  what is in @todo can't begin until something is completed
+ * @looked:   jiffies when sdxi_watch() last did
  * @blamed:   slots that it stood still at for the last time since it did one
  * @give_up:  reset() was called: end it all
  * @dead:     answers all with RESET; set under @admin_lock
@@ -157,6 +159,7 @@ struct sdxi {
 	struct list_head idle;
 	struct list_head flight;
 	unsigned long moved;
+	unsigned long looked;
 	bool blocked;
 	unsigned int blamed;
 	bool give_up;
@@ -226,11 +229,13 @@ void sdxi_fn_settle_log(struct sdxi *s);
 /*
  * Any context: the function begins to serve it, as its L1 entry says; nothing of it
  * is accessed any more until it is started. @sts: its status, of which a client may
- * make what it likes. Both have bounds; others wait meanwhile only for a context that
- * doesn't say when it has stopped.
+ * make what it likes; @ctl: its control block if the function shall forget it, so that
+ * nothing its owner does starts it, or NULL. Both have bounds; others wait meanwhile
+ * only for a context that doesn't say when it has stopped.
  */
 int sdxi_cxt_run(struct sdxi *s, u16 num);
-int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts);
+int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
+		  struct sdxi_cxt_ctl *ctl);
 int sdxi_cxt_init(struct sdxi *s, struct sdxi_cxt *c, u16 num, u32 entries);
 void sdxi_cxt_exit(struct sdxi *s, struct sdxi_cxt *c);
 /* As new, and known to the function; it isn't running. */
@@ -271,6 +276,14 @@ void sdxi_direct_init(struct sdxi *s);
 void sdxi_direct_exit(struct sdxi *s);
 /* The thread, admin_lock held: the function has stopped, and all contexts with it. */
 void sdxi_direct_stopped(struct sdxi *s);
+
+/* ---- sdxi_watch.c ---- */
+
+/*
+ * In the thread: look after direct contexts, if it is time. Return: when it is time
+ * again, in jiffies from now.
+ */
+long sdxi_watch(struct sdxi *s);
 
 /* ---- sdxi.c ---- */
 

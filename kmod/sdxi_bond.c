@@ -14,6 +14,15 @@
 
 /* When to look again whether a fault has ended. */
 #define RETRY (HZ / 10)
+/*
+ * How long an ended one is kept. Where the address space went first, Linux 7.2, as we
+ * read its patches, drains no page requests when the bond is undone: it cleared the
+ * PASID's entry without the mark (FPD) that would tell it to. A request that the
+ * function sent before it stopped may be in the IOMMU's queue then, and its handler
+ * used what was freed: seen once, in a run of 1,000 kills. That handler is a
+ * real-time thread, for which this is long; a bound it is not.
+ */
+#define LINGER (HZ / 4)
 /* So many may wait to be undone; they hold little memory, but PASIDs. */
 #define ENDED_MAX 256
 /* How long who wants one waits for others that are made or undone. */
@@ -24,7 +33,8 @@
  * @sva:   NULL once undone
  * @mn:    holds the address space
  * @released: that is going, and others hear of it now
- * @ended: nobody but the worker, or sdxi_bonds_close(), knows it any more
+ * @ended: nobody but the worker, or sdxi_bonds_close(), knows it any more, since
+ *         @ended_at
  */
 struct sdxi_bond {
 	struct list_head node;
@@ -32,6 +42,7 @@ struct sdxi_bond {
 	struct mmu_notifier mn;
 	struct completion released;
 	bool ended;
+	unsigned long ended_at;
 };
 
 static void space_goes(struct mmu_notifier *mn, struct mm_struct *mm)
@@ -85,7 +96,8 @@ static struct sdxi_bond *next_ended(struct sdxi_bonds *b)
 			next = NULL;
 			break;
 		}
-		if (bond->ended && !next)
+		if (bond->ended && !next &&
+		    time_after_eq(jiffies, bond->ended_at + LINGER))
 			next = bond;
 	}
 	if (next) {
@@ -180,6 +192,7 @@ void sdxi_bonds_close(struct sdxi_bonds *b)
 	spin_unlock(&b->lock);
 	up(&b->binding);
 	cancel_delayed_work_sync(&b->worker);
+	schedule_timeout_uninterruptible(LINGER);
 	/* One that is bound isn't freed, ended or not. */
 	while ((bond = next_bound(b))) {
 		undo(b, bond);
@@ -255,9 +268,10 @@ void sdxi_bond_end(struct sdxi_bonds *b, struct sdxi_bond *bond)
 		list_del(&bond->node);
 	} else {
 		bond->ended = true;
+		bond->ended_at = jiffies;
 		b->ended++;
 		if (!b->closed)
-			schedule_delayed_work(&b->worker, 0);
+			schedule_delayed_work(&b->worker, LINGER);
 	}
 	spin_unlock(&b->lock);
 	if (closed)

@@ -123,7 +123,16 @@ static bool has_stopped(const struct sdxi_cxt_sts *sts)
 	}
 }
 
-int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts)
+/* Nor does it run for a status that its owner makes up. */
+static void forget(struct sdxi *s, u16 num, struct sdxi_cxt_ctl *ctl)
+{
+	WRITE_ONCE(sdxi_fn_l1(s, num)->cxt_ctl, 0);
+	WRITE_ONCE(ctl->ds_ring, 0);
+	dma_wmb();
+}
+
+int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
+		  struct sdxi_cxt_ctl *ctl)
 {
 	union sdxi_dsc stop = admin_dsc(num, SDXI_ADMIN_CXT_STOP, SDXI_DSC_FE);
 	union sdxi_dsc sync = admin_dsc(num, SDXI_ADMIN_SYNC, 0);
@@ -142,6 +151,8 @@ int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts)
 	 */
 	read_poll_timeout(has_stopped, stopped, stopped, POLL_US,
 			  STOP_TIMEOUT_US, false, sts);
+	if (ctl)
+		forget(s, num, ctl);
 	return sdxi_fn_admin(s, &sync);
 }
 
@@ -152,13 +163,7 @@ int sdxi_cxt_start(struct sdxi *s, struct sdxi_cxt *c)
 
 int sdxi_cxt_stop(struct sdxi *s, struct sdxi_cxt *c)
 {
-	int ret = sdxi_cxt_halt(s, c->num, &c->ctl->sts);
-
-	if (ret)
-		return ret;
-	sdxi_fn_l1(s, c->num)->cxt_ctl = 0;
-	dma_wmb();
-	return 0;
+	return sdxi_cxt_halt(s, c->num, &c->ctl->sts, &c->ctl->ctl);
 }
 
 int sdxi_cxt_room(const struct sdxi_cxt *c)

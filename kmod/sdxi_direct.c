@@ -70,14 +70,6 @@ static void write_l1(struct sdxi_direct *d)
 	dma_wmb();
 }
 
-/* Nor does it run for a status that its client makes up. */
-static void clear_l1(struct sdxi_direct *d)
-{
-	WRITE_ONCE(sdxi_fn_l1(d->s, d->num)->cxt_ctl, 0);
-	WRITE_ONCE(memory(d)->ctl.ds_ring, 0);
-	dma_wmb();
-}
-
 /* A reset that comes after this clears the entry: the context won't start. */
 static int make_known(struct sdxi_direct *d)
 {
@@ -98,14 +90,14 @@ static int make_known(struct sdxi_direct *d)
  */
 static void stop_context(struct sdxi_direct *d)
 {
-	int ret = sdxi_cxt_halt(d->s, d->num, (void *)d->area->status);
+	int ret = sdxi_cxt_halt(d->s, d->num, (void *)d->area->status,
+				&memory(d)->ctl);
 
 	if (ret == -EIO)
 		sdxi_fn_want_reset(d->s);
 	/* With other errors it does so by itself, as soon as it finds out. */
 	while (ret && !wait_for_completion_timeout(&d->stopped, RESET_TIMEOUT))
 		sdxi_fn_want_reset(d->s);
-	clear_l1(d);
 }
 
 /* life is held. */
@@ -126,7 +118,7 @@ static int start_context(struct sdxi_direct *d, u64 addr)
 		return -EIO;
 	}
 	mutex_lock(&d->bell_lock);
-	d->started = true;
+	WRITE_ONCE(d->started, true);
 	mutex_unlock(&d->bell_lock);
 	return 0;
 }
@@ -298,6 +290,7 @@ static void give_number(struct sdxi_direct *d)
 	/* What was queued for it before. */
 	cancel_work_sync(&d->gone);
 	sdxi_faults_exit(d);
+	sdxi_watch_exit(d);
 }
 
 static int make_memory(struct sdxi_direct *d)
@@ -330,6 +323,7 @@ static struct sdxi_direct *direct_new(struct sharq_queue *q)
 	init_completion(&d->settled);
 	INIT_WORK(&d->gone, end_queue);
 	sdxi_faults_init(d);
+	sdxi_watch_init(d);
 	sdxi_waker_init(d);
 	return d;
 }
@@ -477,6 +471,7 @@ static int try_bond(struct sdxi *s)
 void sdxi_direct_init(struct sdxi *s)
 {
 	spin_lock_init(&s->direct_lock);
+	s->looked = jiffies;
 	mutex_init(&s->direct_mem_lock);
 	sdxi_bonds_init(&s->bonds, &s->pdev->dev);
 	s->dev.no_direct = why_not(s);

@@ -6,6 +6,7 @@
  *   sdxi_bond.c   bonds with address spaces
  *   sdxi_faults.c its errors
  *   sdxi_wake.c   waking who sleeps on it
+ *   sdxi_watch.c  ending it when it stands still
  *
  * Locks, outermost first:
  *   q->bind_lock
@@ -33,6 +34,7 @@
 #include "sdxi.h"
 #include "sdxi_faults.h"
 #include "sdxi_wake.h"
+#include "sdxi_watch.h"
 
 /* Of a context's ring: the least that there is. */
 #define SDXI_DIRECT_ENTRIES SDXI_RING_ENTRIES_MIN
@@ -81,10 +83,28 @@ struct sdxi_direct {
 
 	struct sdxi_faults faults;
 	struct sdxi_waker waker;
+	struct sdxi_watch watch;
 
 	struct mutex bell_lock; /* the doorbell's mapping */
 	struct page *dummy;
 };
+
+/* Nothing is in flight, as the client has it. */
+static inline bool sdxi_direct_idle(const struct sdxi_direct *d)
+{
+	/* Blocks that were used before are new before the index says so. */
+	return smp_load_acquire(&d->area->write_index) ==
+	       READ_ONCE(d->area->taken);
+}
+
+/* Descriptor @taken is done, and the client hasn't seen it yet. */
+static inline bool sdxi_direct_done(const struct sdxi_direct *d)
+{
+	u64 taken = READ_ONCE(d->area->taken);
+
+	return !sdxi_direct_idle(d) &&
+	       !READ_ONCE(d->blocks[taken % d->entries].signal);
+}
 
 /*
  * Tell the function how far the client has got, unless it isn't to know. Process

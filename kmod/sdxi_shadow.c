@@ -472,10 +472,8 @@ static long patience(const struct sdxi *s)
 
 	if (s->blocked)
 		return 1;
-	/* Direct contexts have nobody else to see that it is there. */
 	if (list_empty(&s->flight))
-		return s->dev.direct ? msecs_to_jiffies(sdxi_hang_ms)
-				     : MAX_SCHEDULE_TIMEOUT;
+		return MAX_SCHEDULE_TIMEOUT;
 	return max_t(long, until - jiffies, 1);
 }
 
@@ -484,11 +482,12 @@ static int run(void *data)
 	struct sdxi *s = data;
 
 	while (!kthread_should_stop()) {
+		long most = min(patience(s), sdxi_watch(s));
 		unsigned long events;
 		bool idle;
 
-		idle = !wait_event_idle_timeout(s->wake, has_work(s),
-						patience(s));
+		/* Direct contexts have nobody else to see that it is there. */
+		idle = !wait_event_idle_timeout(s->wake, has_work(s), most);
 		/* A full barrier: what they tell of is looked at after it. */
 		events = xchg(&s->events, 0);
 		if (!s->dead) {

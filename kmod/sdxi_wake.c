@@ -29,20 +29,6 @@ static bool is_wanted(const struct sdxi_direct *d)
 	       !sharq_state_dead(READ_ONCE(d->q->state));
 }
 
-static bool is_idle(const struct sdxi_direct *d)
-{
-	/* Blocks that were used before are new before the index says so. */
-	return smp_load_acquire(&d->area->write_index) ==
-	       READ_ONCE(d->area->taken);
-}
-
-static bool is_done(const struct sdxi_direct *d)
-{
-	u64 taken = READ_ONCE(d->area->taken);
-
-	return !is_idle(d) && !READ_ONCE(d->blocks[taken % d->entries].signal);
-}
-
 /* lock held. */
 static void watch(struct sdxi_waker *w)
 {
@@ -57,7 +43,7 @@ bool sdxi_waker_ready(struct sharq_queue *q)
 	struct sdxi_direct *d = q->direct;
 	struct sdxi_waker *w = &d->waker;
 
-	if (is_done(d))
+	if (sdxi_direct_done(d))
 		return true;
 	if (!is_wanted(d))
 		return false;
@@ -83,9 +69,9 @@ static enum sdxi_waker_state look(struct sdxi_direct *d)
 {
 	if (!is_wanted(d))
 		return SDXI_WAKER_OFF;
-	if (is_idle(d))
+	if (sdxi_direct_idle(d))
 		return SDXI_WAKER_LISTENS;
-	if (!is_done(d))
+	if (!sdxi_direct_done(d))
 		return SDXI_WAKER_WATCHES;
 	d->waker.tell = true;
 	return SDXI_WAKER_OFF;
@@ -121,7 +107,7 @@ static void listen(struct sdxi_direct *d)
 			    PAGE_SIZE, 1);
 	/* Pairs with the client's stores: the index, then the doorbell. */
 	smp_mb();
-	if (is_idle(d))
+	if (sdxi_direct_idle(d))
 		return;
 	spin_lock_bh(&w->lock);
 	if (w->state == SDXI_WAKER_LISTENS)

@@ -146,6 +146,36 @@ static void take_fds(struct msghdr *msg, struct sharq_frame *frame)
 	}
 }
 
+static ssize_t receive_once(int sock, struct msghdr *msg, size_t room,
+			    int flags)
+{
+	ssize_t n;
+
+	do {
+		msg->msg_controllen = room;
+		n = recvmsg(sock, msg, MSG_CMSG_CLOEXEC | flags);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/*
+ * The kernel looks for packets first and whether the peer is gone then: it says
+ * the end, too, when a last packet and the end come in between. When it has said
+ * so, all that will ever come is there.
+ */
+static ssize_t receive(int sock, struct msghdr *msg, size_t room, bool dontwait)
+{
+	ssize_t n = receive_once(sock, msg, room, dontwait ? MSG_DONTWAIT : 0);
+
+	/* An empty packet that has descriptors is no end. */
+	if (n || msg->msg_controllen || msg->msg_flags & MSG_CTRUNC)
+		return n;
+	n = receive_once(sock, msg, room, MSG_DONTWAIT);
+	if (n < 0 && errno == EAGAIN)
+		errno = EPIPE;
+	return n;
+}
+
 int sharq_frame_recv(int sock, struct sharq_frame *frame, unsigned int max_fds,
 		     bool dontwait, const char **why)
 {
@@ -155,19 +185,15 @@ int sharq_frame_recv(int sock, struct sharq_frame *frame, unsigned int max_fds,
 	} control;
 	struct iovec iov = { .iov_base = frame->data,
 			     .iov_len = sizeof(frame->data) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = max_fds ? control.buf : NULL };
 	ssize_t n;
 	int r;
 
 	frame->nfds = 0;
-	if (max_fds) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * max_fds);
-	}
-	do
-		n = recvmsg(sock, &msg,
-			    MSG_CMSG_CLOEXEC | (dontwait ? MSG_DONTWAIT : 0));
-	while (n < 0 && errno == EINTR);
+	n = receive(sock, &msg, max_fds ? CMSG_SPACE(sizeof(int) * max_fds) : 0,
+		    dontwait);
 	if (n < 0)
 		return -errno;
 	take_fds(&msg, frame);

@@ -237,7 +237,8 @@ struct sharq_ring {
  * PAUSED:      by order of its owner: nothing is consumed.
  * BROKEN:      the client's indices were out of step: nothing is consumed any
  *              more; what was accepted completes.
- * QUARANTINED: one of its descriptors took the device down twice: as BROKEN.
+ * QUARANTINED: its commands hung the device or took it down, or faulted too often:
+ *              as BROKEN.
  * CLOSED:      killed or drained for good: as BROKEN.
  * SETTLED:     beside these, and where the client itself finds out what was done
  *              (SHARQ_RING_SDXI): nothing more will be.

@@ -275,7 +275,8 @@ struct sharq_ctl_control {
 /*
  * struct sharq_ctl_event - SHARQ_CTL_EVENT: the next queue that was bound,
  * changed its state or ended since; -EAGAIN: none
- * @ended:    out: it is no more; commands, bytes and by_status are its last
+ * @ended:    out: it is no more; @commands to @by_status and @kicks to @staged are
+ *            its last, as in struct sharq_ctl_stats
  * Changes of one queue that weren't fetched become one event.
  */
 struct sharq_ctl_event {
@@ -288,7 +289,14 @@ struct sharq_ctl_event {
 	__aligned_u64 commands;
 	__aligned_u64 bytes;
 	__aligned_u64 by_status[16];
+	__aligned_u64 kicks;
+	__aligned_u64 short_kicks;
+	__aligned_u64 copied;
+	__aligned_u64 staged;
 };
+
+/* As long as it was in its first version. */
+#define SHARQ_CTL_EVENT_SIZE_FIRST 200
 
 #define SHARQ_CTL_INFO _IO(SHARQ_IOC_MAGIC, 0x00)
 #define SHARQ_CTL_DEVICE _IO(SHARQ_IOC_MAGIC, 0x01)
@@ -413,6 +421,10 @@ struct sharq_start {
  * operands' addresses ends the queue as BROKEN; more faults than SHARQ_SDXI_FAULTS
  * at once and SHARQ_SDXI_FAULTS_PER_S for ever end it as QUARANTINED.
  *
+ * While the queue runs, descriptor @taken, once it is published, shall be done, or
+ * @taken move on, in the time that the module's sdxi_direct_hang_ms gives it (60 s;
+ * pages that it needs have to come meanwhile). Else the queue ends as QUARANTINED.
+ *
  * To sleep: set SHARQ_CLIENT_WANT_EVENT in the rings' client_flags, look once more
  * whether @taken is done, then poll(). The file is readable, and the eventfd
  * signalled, when descriptor @taken is done. Each poll() of the file while
@@ -489,7 +501,7 @@ SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_create) == 152, "create");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_queue) == 144, "queue");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_stats) == 600, "stats");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_control) == 16, "control");
-SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_event) == 200, "event");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_event) == 232, "event");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_bind) == 96, "bind");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_start) == 16, "start");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_sdxi) == 3 * SHARQ_CACHE_LINE, "sdxi");

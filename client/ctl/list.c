@@ -1,30 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* The commands that show: devices, queues, clients, stats, show queue. */
+/* The commands that show queues, clients, stats. */
 #include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "daemon.h"
 #include "sharq.h"
-#include "table.h"
-
-#define N(a) (sizeof(a) / sizeof((a)[0]))
-
-/*
- * struct view - what to show, once or again and again
- * @queue: show queue: which
- */
-struct view {
-	int (*show)(const struct view *v, struct daemon *d, struct failure *f);
-	bool json;
-	uint64_t queue;
-};
+#include "view.h"
 
 static void put_user(struct table *t, unsigned int column, uint32_t uid)
 {
@@ -33,113 +16,6 @@ static void put_user(struct table *t, unsigned int column, uint32_t uid)
 
 	snprintf(buf, sizeof(buf), "%u", uid);
 	table_text(t, column, pw ? pw->pw_name : buf);
-}
-
-static int finish(struct table *t, struct failure *f)
-{
-	int err = table_print(t);
-
-	table_free(t);
-	return err ? fail(f, err, "printing: %s", strerror(-err)) : 0;
-}
-
-static int begin(struct table **t, const char *name,
-		 const struct column *columns, unsigned int n, bool json,
-		 bool upright, struct failure *f)
-{
-	int err = table_new(t, name, columns, n, json, upright);
-
-	return err ? fail(f, err, "out of memory") : 0;
-}
-
-/* A reply of another kind than was asked for. */
-static int odd_reply(Sharq__Pb__ServerMessage *m, struct failure *f)
-{
-	daemon_free(m);
-	return fail(f, -EPROTO,
-		    "sharqd answered something else than was "
-		    "asked: is it another version?");
-}
-
-static void op_names(uint32_t ops, char *buf, size_t size)
-{
-	size_t n = 0;
-	unsigned int op;
-	char *p;
-
-	buf[0] = '\0';
-	for (op = 0; op < SHARQ_OP_COUNT && n < size; op++)
-		if (ops & SHARQ_OP_BIT(op))
-			n += snprintf(buf + n, size - n, "%s%s", n ? " " : "",
-				      sharq_op_name(op));
-	for (p = buf; *p; p++)
-		*p = *p >= 'A' && *p <= 'Z' ? *p + 32 : *p;
-}
-
-static const struct column device_columns[] = {
-	{ "id", "ID", COLUMN_NUMBER, 0 },
-	{ "name", "NAME", COLUMN_TEXT, 0 },
-	{ "provider", NULL, COLUMN_TEXT, 0 },
-	{ "paths", "PATHS", COLUMN_TEXT, 0 },
-	{ "max_depth", "DEPTH", COLUMN_NUMBER, 0 },
-	{ "max_transfer", "MAX", COLUMN_BYTES, 0 },
-	{ "queues_used", "USED", COLUMN_NUMBER, 0 },
-	{ "queues_free", "FREE", COLUMN_NUMBER, 0 },
-	{ "direct_used", "DIRECT", COLUMN_NUMBER, 0 },
-	{ "direct_free", "LEFT", COLUMN_NUMBER, 0 },
-	{ "operations", "OPERATIONS", COLUMN_TEXT, 11 },
-	{ "note", "NOTE", COLUMN_TEXT, 12 },
-	{ "dma", NULL, COLUMN_TEXT, 0 },
-};
-
-static int show_devices(const struct view *v, struct daemon *d,
-			struct failure *f)
-{
-	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
-	Sharq__Pb__DevicesGet get = SHARQ__PB__DEVICES_GET__INIT;
-	Sharq__Pb__ServerMessage *m;
-	Sharq__Pb__Device *e;
-	struct table *t;
-	char text[200];
-	size_t i, j, n;
-	int err;
-
-	req.body_case = SHARQ__PB__REQUEST__BODY_DEVICES;
-	req.devices = &get;
-	err = daemon_call(d, &req, DAEMON_TIMEOUT_MS, &m, f);
-	if (err)
-		return err;
-	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_DEVICES)
-		return odd_reply(m, f);
-	err = begin(&t, "devices", device_columns, N(device_columns), v->json,
-		    false, f);
-	for (i = 0; !err && i < m->reply->devices->n_device; i++) {
-		e = m->reply->devices->device[i];
-		table_row(t);
-		table_value(t, 0, e->id);
-		table_text(t, 1, e->name);
-		table_text(t, 2, e->provider);
-		for (j = n = 0, text[0] = '\0';
-		     j < e->n_paths && n < sizeof(text); j++)
-			n += snprintf(text + n, sizeof(text) - n, "%s%s",
-				      n ? " " : "",
-				      sharq_path_name(e->paths[j]));
-		table_text(t, 3, text);
-		table_value(t, 4, e->max_depth);
-		table_value(t, 5, e->max_transfer);
-		table_value(t, 6, e->queues_used);
-		table_value(t, 7, e->queues_free);
-		if (e->has_direct_used)
-			table_value(t, 8, e->direct_used);
-		if (e->has_direct_free)
-			table_value(t, 9, e->direct_free);
-		op_names(e->ops, text, sizeof(text));
-		table_text(t, 10, text);
-		table_text(t, 11, e->note ? e->note : "");
-		table_text(t, 12, e->dma ? e->dma : "");
-	}
-	daemon_free(m);
-	return err ? err : finish(t, f);
 }
 
 static const struct column queue_columns[] = {
@@ -197,7 +73,7 @@ static int show_listing(const struct listing *l, bool json, struct daemon *d,
 	bool more = true;
 	int err;
 
-	err = begin(&t, l->name, l->columns, l->n, json, false, f);
+	err = view_begin(&t, l->name, l->columns, l->n, json, false, f);
 	if (err)
 		return err;
 	while (more) {
@@ -210,7 +86,7 @@ static int show_listing(const struct listing *l, bool json, struct daemon *d,
 		/* Only forwards: a daemon that repeats itself ends the list. */
 		more = more && after > before;
 	}
-	return finish(t, f);
+	return view_finish(t, f);
 }
 
 static int queues_page(struct table *t, struct daemon *d, uint64_t *after,
@@ -230,7 +106,7 @@ static int queues_page(struct table *t, struct daemon *d, uint64_t *after,
 	if (err)
 		return err;
 	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_QUEUES)
-		return odd_reply(m, f);
+		return view_odd_reply(m, f);
 	list = m->reply->queues;
 	for (size_t i = 0; i < list->n_queue; i++) {
 		queue_row(t, list->queue[i]);
@@ -291,7 +167,7 @@ static int clients_page(struct table *t, struct daemon *d, uint64_t *after,
 	if (err)
 		return err;
 	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_CLIENTS)
-		return odd_reply(m, f);
+		return view_odd_reply(m, f);
 	list = m->reply->clients;
 	for (size_t i = 0; i < list->n_client; i++) {
 		client_row(t, list->client[i]);
@@ -330,7 +206,15 @@ static const struct column stats_columns[] = {
 	{ "in_flight", "in flight", COLUMN_NUMBER, 0 },
 	{ "knocks", "knocks by clients", COLUMN_NUMBER, 0 },
 	{ "events", "events to clients", COLUMN_NUMBER, 0 },
+	/* Only once the module has had queues. */
+	{ "kicks", "kicks by clients", COLUMN_NUMBER, 0 },
+	{ "short_kicks", "  of them short", COLUMN_NUMBER, 0 },
+	{ "pinned", "their memory held now", COLUMN_BYTES, 0 },
+	{ "copied", "copied at the kick", COLUMN_BYTES, 0 },
+	{ "staged", "copied by their threads", COLUMN_BYTES, 0 },
 };
+
+#define MODULE_STATS_COLUMN 17
 
 static void put_stats(struct table *t, unsigned int column,
 		      const Sharq__Pb__QueueStats *s)
@@ -348,6 +232,16 @@ static void put_stats(struct table *t, unsigned int column,
 	table_value(t, column, s->events);
 }
 
+static void put_module_stats(struct table *t, unsigned int column,
+			     const Sharq__Pb__QueueStats *s)
+{
+	table_value(t, column++, s->kicks);
+	table_value(t, column++, s->short_kicks);
+	table_value(t, column++, s->pinned);
+	table_value(t, column++, s->copied);
+	table_value(t, column, s->staged);
+}
+
 static int show_stats(const struct view *v, struct daemon *d, struct failure *f)
 {
 	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
@@ -355,6 +249,7 @@ static int show_stats(const struct view *v, struct daemon *d, struct failure *f)
 	Sharq__Pb__ServerMessage *m;
 	Sharq__Pb__Stats *s;
 	struct table *t;
+	bool module;
 	int err;
 
 	req.body_case = SHARQ__PB__REQUEST__BODY_STATS;
@@ -363,10 +258,12 @@ static int show_stats(const struct view *v, struct daemon *d, struct failure *f)
 	if (err)
 		return err;
 	if (m->reply->body_case != SHARQ__PB__REPLY__BODY_STATS)
-		return odd_reply(m, f);
+		return view_odd_reply(m, f);
 	s = m->reply->stats;
-	err = begin(&t, "stats", stats_columns, N(stats_columns), v->json, true,
-		    f);
+	module = s->total && s->total->has_kicks;
+	err = view_begin(&t, "stats", stats_columns,
+			 module ? N(stats_columns) : MODULE_STATS_COLUMN,
+			 v->json, true, f);
 	if (!err) {
 		table_row(t);
 		table_value(t, 0, s->uptime_ms);
@@ -378,9 +275,11 @@ static int show_stats(const struct view *v, struct daemon *d, struct failure *f)
 		table_value(t, 6, s->arena_bytes);
 		table_value(t, 7, s->peers_dropped);
 		put_stats(t, 8, s->total);
+		if (module)
+			put_module_stats(t, MODULE_STATS_COLUMN, s->total);
 	}
 	daemon_free(m);
-	return err ? err : finish(t, f);
+	return err ? err : view_finish(t, f);
 }
 
 static const struct column one_columns[] = {
@@ -416,6 +315,7 @@ static const struct column one_columns[] = {
 };
 
 #define MODULE_COLUMN 21
+#define TIMES_COLUMN 26
 
 /* In which bucket @percent of all are reached; @n if there are none. */
 static size_t percentile(const uint64_t *hist, size_t n, unsigned int percent)
@@ -456,15 +356,9 @@ static void put_times(struct table *t, unsigned int column,
 
 static void put_module(struct table *t, const Sharq__Pb__QueueStats *s)
 {
-	unsigned int column = MODULE_COLUMN;
-
-	table_value(t, column++, s->kicks);
-	table_value(t, column++, s->short_kicks);
-	table_value(t, column++, s->pinned);
-	table_value(t, column++, s->copied);
-	table_value(t, column++, s->staged);
-	put_times(t, column++, s->wait_hist, s->n_wait_hist);
-	put_times(t, column, s->device_hist, s->n_device_hist);
+	put_module_stats(t, MODULE_COLUMN, s);
+	put_times(t, TIMES_COLUMN, s->wait_hist, s->n_wait_hist);
+	put_times(t, TIMES_COLUMN + 1, s->device_hist, s->n_device_hist);
 }
 
 static int show_one(const struct view *v, struct daemon *d, struct failure *f)
@@ -475,13 +369,14 @@ static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 	bool module;
 	int err;
 
-	err = daemon_queue(d, v->queue, &m, f);
+	err = daemon_queue(d, v->id, &m, f);
 	if (err)
 		return err;
 	q = m->reply->queues->queue[0];
 	module = q->stats && q->stats->has_kicks;
-	err = begin(&t, "queue", one_columns,
-		    module ? N(one_columns) : MODULE_COLUMN, v->json, true, f);
+	err = view_begin(&t, "queue", one_columns,
+			 module ? N(one_columns) : MODULE_COLUMN, v->json, true,
+			 f);
 	if (!err) {
 		table_row(t);
 		table_value(t, 0, q->id);
@@ -502,109 +397,51 @@ static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 			put_module(t, q->stats);
 	}
 	daemon_free(m);
-	return err ? err : finish(t, f);
-}
-
-/* Show once, or until a signal. A daemon that goes away may come back. */
-static int view_run(struct ctl *c, struct view *v)
-{
-	struct failure f;
-	struct daemon *d = NULL;
-	struct timespec pause = { c->watch_ms / 1000,
-				  c->watch_ms % 1000 * 1000000L };
-	bool clear = c->watch_ms && !c->json && isatty(STDOUT_FILENO);
-	int ret, err;
-
-	v->json = c->json;
-	ret = daemon_open(&d, c->socket, &f);
-	if (ret)
-		return ctl_failed(&f);
-	if (c->watch_ms)
-		ctl_catch_signals();
-	do {
-		ret = 0;
-		if (clear)
-			fputs("\033[H\033[2J", stdout);
-		err = d ? 0 : daemon_open(&d, c->socket, &f);
-		if (!err)
-			err = v->show(v, d, &f);
-		if (err && err != -EINTR)
-			ret = ctl_failed(&f);
-		if (err == -ENOTCONN || err == -EPROTO || err == -ETIMEDOUT)
-			d = daemon_close(d);
-		if (fflush(stdout))
-			break;
-		if (c->watch_ms && !ctl_stop)
-			nanosleep(&pause, NULL);
-	} while (c->watch_ms && !ctl_stop);
-	daemon_close(d);
-	return ret;
-}
-
-static int simple_view(struct ctl *c, int argc, char **argv,
-		       int (*show)(const struct view *, struct daemon *,
-				   struct failure *),
-		       const char *help)
-{
-	struct view v = { .show = show };
-
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
-		printf("Usage: sharqctl %s [--socket PATH] [--json] "
-		       "[--watch [SECS]]\n\n%s\n",
-		       argv[0], help);
-		return CTL_OK;
-	}
-	if (argc > 1)
-		return ctl_usage(argv[0], "'%s' takes no argument '%s'",
-				 argv[0], argv[1]);
-	return view_run(c, &v);
-}
-
-int cmd_devices(struct ctl *c, int argc, char **argv)
-{
-	return simple_view(c, argc, argv, show_devices,
-			   "Lists devices: their paths, deepest queue, largest "
-			   "transfer, queues in use\nand free for you, "
-			   "operations, and why a better path isn't offered.");
+	return err ? err : view_finish(t, f);
 }
 
 int cmd_queues(struct ctl *c, int argc, char **argv)
 {
-	return simple_view(c, argc, argv, show_queues,
+	return view_simple(c, argc, argv, show_queues,
 			   "Lists your queues (root: all). BUSY: commands in "
 			   "flight; COMMANDS: completed.");
 }
 
 int cmd_clients(struct ctl *c, int argc, char **argv)
 {
-	return simple_view(c, argc, argv, show_clients,
+	return view_simple(c, argc, argv, show_clients,
 			   "Lists your connected programs (root: all). ARENA: "
 			   "memory shared with the device.");
 }
 
 int cmd_stats(struct ctl *c, int argc, char **argv)
 {
-	return simple_view(c, argc, argv, show_stats,
+	return view_simple(c, argc, argv, show_stats,
 			   "Shows totals over your queues (root: all), living "
 			   "and ended.");
 }
 
 int cmd_show(struct ctl *c, int argc, char **argv)
 {
-	struct view v = { .show = show_one };
+	struct view v = { .show = NULL };
 
 	if (argc > 1 && !strcmp(argv[1], "--help")) {
-		puts("Usage: sharqctl show queue ID [--socket PATH] [--json] "
-		     "[--watch [SECS]]\n\nShows all about one queue. 'sharqctl "
-		     "queues' lists ids.");
+		puts("Usage: sharqctl show queue|device ID [--socket PATH] "
+		     "[--json] [--watch [SECS]]\n\n"
+		     "Shows all about one queue or device. 'sharqctl queues' "
+		     "and 'sharqctl devices'\nlist ids.");
 		return CTL_OK;
 	}
-	if (argc != 3 || strcmp(argv[1], "queue"))
-		return ctl_usage("show", "expected 'show queue ID'");
-	if (ctl_parse_size(argv[2], &v.queue))
+	if (argc == 3 && !strcmp(argv[1], "queue"))
+		v.show = show_one;
+	else if (argc == 3 && !strcmp(argv[1], "device"))
+		v.show = view_device;
+	else
+		return ctl_usage("show", "expected 'show queue ID' or 'show "
+					 "device ID'");
+	if (ctl_parse_size(argv[2], &v.id))
 		return ctl_usage("show",
-				 "'%s' is no queue's id, expected a "
-				 "number",
-				 argv[2]);
+				 "'%s' is no %s's id, expected a number",
+				 argv[2], argv[1]);
 	return view_run(c, &v);
 }

@@ -218,6 +218,24 @@ void *sharq_alloc(struct sharq *s, size_t size);
 void sharq_free(struct sharq *s, void *p); /* NULL is fine */
 
 /*
+ * sharq_prefetch - have the pages of memory present before a device needs them
+ * @write: to be written, else to be read
+ *
+ * For buffers that are new, or were swapped out, and go to a device on the direct
+ * path: a device waits for each page that isn't there, for as many as it asks for
+ * at once, and one CPU has them there for less. Elsewhere, and for memory that was
+ * used a moment ago, it is a system call for nothing. Contents stay as they are,
+ * whatever others do to them meanwhile. Pages may go again at any time: what is
+ * right doesn't depend on it. It needs Linux 5.14.
+ *
+ * Any thread. Return: 0; -ENOMEM (some of it isn't mapped, or memory is short),
+ * -EFAULT (beyond the end of a file), -EINVAL (it may not be accessed so; it is no
+ * ordinary memory, as a device's; an older kernel), -EHWPOISON, -EPERM (after
+ * fork). With an error a part may be present.
+ */
+int sharq_prefetch(struct sharq *s, const void *p, size_t len, bool write);
+
+/*
  * sharq_get_sqe - the next free submission entry, cleared
  *
  * Return: NULL when as many as the queue is deep are prepared, in flight or
@@ -345,6 +363,8 @@ const char *sharq_op_name(unsigned int op);
 const char *sharq_status_name(unsigned int status);
 const char *sharq_field_name(unsigned int field);
 const char *sharq_path_name(unsigned int path);
+
+#include "sharq_inline.h"
 
 #ifdef __cplusplus
 }

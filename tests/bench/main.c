@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "median.h"
 
 #define MAX_ROUNDS 101
 #define RSS_LIMIT_KIB 8192
@@ -101,20 +102,6 @@ static const struct comparison comparisons[] = {
 struct result {
 	double bare[MAX_ROUNDS], sharq[MAX_ROUNDS], ratio[MAX_ROUNDS];
 };
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Sorts. */
-static double median(double *v, unsigned int n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
 
 static double shown(const struct comparison *c, double rate)
 {

@@ -305,16 +305,15 @@ static void no_daemon(void)
 }
 
 const struct test api_tests[] = {
-	{ "p1_devices", devices, 10, false },
-	{ "p1_queue_info", queue_info, 10, false },
-	{ "open_wrong_options", wrong_options, 30, false },
-	{ "open_path_not_here", path_not_here, 30, false },
-	{ "operations_choose_the_device", operations_choose_the_device, 60,
-	  false },
-	{ "inline_beside_daemon", inline_beside, 10, false },
-	{ "inline_small_commands", inline_small, 10, false },
-	{ "staged_is_counted", staged_is_counted, 10, false },
-	{ "names", names, 10, false },
-	{ "connect_no_daemon", no_daemon, 10, false },
-	{ NULL, NULL, 0, false },
+	{ "p1_devices", devices, 10, 0 },
+	{ "p1_queue_info", queue_info, 10, 0 },
+	{ "open_wrong_options", wrong_options, 30, 0 },
+	{ "open_path_not_here", path_not_here, 30, 0 },
+	{ "operations_choose_the_device", operations_choose_the_device, 60, 0 },
+	{ "inline_beside_daemon", inline_beside, 10, 0 },
+	{ "inline_small_commands", inline_small, 10, 0 },
+	{ "staged_is_counted", staged_is_counted, 10, 0 },
+	{ "names", names, 10, 0 },
+	{ "connect_no_daemon", no_daemon, 10, 0 },
+	{ NULL, NULL, 0, 0 },
 };

@@ -271,10 +271,10 @@ static void user_data(void)
 }
 
 const struct test desc_tests[] = {
-	{ "descriptor_each_field", each_field, 30, false },
-	{ "descriptor_unknown_op", unknown_op, 30, false },
-	{ "descriptor_random", random_descriptors, 30, false },
-	{ "descriptor_levels", levels_and_formats, 30, false },
-	{ "user_data", user_data, 10, false },
-	{ NULL, NULL, 0, false },
+	{ "descriptor_each_field", each_field, 30, 0 },
+	{ "descriptor_unknown_op", unknown_op, 30, 0 },
+	{ "descriptor_random", random_descriptors, 30, 0 },
+	{ "descriptor_levels", levels_and_formats, 30, 0 },
+	{ "user_data", user_data, 10, 0 },
+	{ NULL, NULL, 0, 0 },
 };

@@ -364,12 +364,12 @@ static void largest_every_op(void)
 }
 
 const struct test edge_tests[] = {
-	{ "copy_overlap", copy_overlap, 90, false },
-	{ "crc32c_rfc3720", crc32c_rfc3720, 10, false },
-	{ "fill_patterns", fill_patterns, 30, false },
-	{ "compare_offsets", compare_offsets, 30, false },
-	{ "largest", largest, 300, false },
-	{ "largest_and_one_more", largest_and_one_more, 60, false },
-	{ "largest_every_op", largest_every_op, 120, false },
-	{ NULL, NULL, 0, false },
+	{ "copy_overlap", copy_overlap, 90, 0 },
+	{ "crc32c_rfc3720", crc32c_rfc3720, 10, 0 },
+	{ "fill_patterns", fill_patterns, 30, 0 },
+	{ "compare_offsets", compare_offsets, 30, 0 },
+	{ "largest", largest, 300, ALONE },
+	{ "largest_and_one_more", largest_and_one_more, 60, ALONE },
+	{ "largest_every_op", largest_every_op, 120, ALONE },
+	{ NULL, NULL, 0, 0 },
 };

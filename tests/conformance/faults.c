@@ -341,13 +341,13 @@ static void unchecked_is_sigsegv(void)
 }
 
 const struct test fault_tests[] = {
-	{ "checked_works", checked_works, 30, false },
-	{ "checked_unmapped", unmapped, 30, false },
-	{ "checked_no_access", no_access, 30, false },
-	{ "checked_read_only", read_only, 30, false },
-	{ "checked_kernel_and_null", kernel_and_null, 30, false },
-	{ "checked_among_others", fault_among_others, 30, false },
-	{ "zero_length_touches_nothing", nothing_to_touch, 30, false },
-	{ "unchecked_is_sigsegv", unchecked_is_sigsegv, 30, false },
-	{ NULL, NULL, 0, false },
+	{ "checked_works", checked_works, 30, 0 },
+	{ "checked_unmapped", unmapped, 30, 0 },
+	{ "checked_no_access", no_access, 30, 0 },
+	{ "checked_read_only", read_only, 30, 0 },
+	{ "checked_kernel_and_null", kernel_and_null, 30, 0 },
+	{ "checked_among_others", fault_among_others, 30, 0 },
+	{ "zero_length_touches_nothing", nothing_to_touch, 30, 0 },
+	{ "unchecked_is_sigsegv", unchecked_is_sigsegv, 30, 0 },
+	{ NULL, NULL, 0, 0 },
 };

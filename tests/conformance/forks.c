@@ -315,14 +315,14 @@ static void p4_closed_then_afresh(void)
 }
 
 const struct test fork_tests[] = {
-	{ "p4_child_is_refused", p4_child_is_refused, 30, false },
-	{ "p4_child_closes", p4_child_closes, 30, false },
-	{ "p4_child_connects_afresh", p4_child_connects_afresh, 30, false },
-	{ "p4_grandchild_is_refused", p4_grandchild_is_refused, 30, false },
-	{ "p4_memory_is_not_inherited", p4_memory_is_not_inherited, 30, false },
-	{ "p4_in_flight_across_fork", p4_in_flight_across_fork, 60, false },
-	{ "p4_prepared_across_fork", p4_prepared_across_fork, 30, false },
-	{ "p4_exec_closes_all", p4_exec_closes_all, 30, false },
-	{ "p4_closed_then_afresh", p4_closed_then_afresh, 30, false },
-	{ NULL, NULL, 0, false },
+	{ "p4_child_is_refused", p4_child_is_refused, 30, 0 },
+	{ "p4_child_closes", p4_child_closes, 30, 0 },
+	{ "p4_child_connects_afresh", p4_child_connects_afresh, 30, 0 },
+	{ "p4_grandchild_is_refused", p4_grandchild_is_refused, 30, 0 },
+	{ "p4_memory_is_not_inherited", p4_memory_is_not_inherited, 30, 0 },
+	{ "p4_in_flight_across_fork", p4_in_flight_across_fork, 60, 0 },
+	{ "p4_prepared_across_fork", p4_prepared_across_fork, 30, 0 },
+	{ "p4_exec_closes_all", p4_exec_closes_all, 30, 0 },
+	{ "p4_closed_then_afresh", p4_closed_then_afresh, 30, 0 },
+	{ NULL, NULL, 0, 0 },
 };

@@ -276,13 +276,13 @@ static void busy(void)
 }
 
 const struct test helper_tests[] = {
-	{ "helper_copies", copies, 60, false },
-	{ "helper_copy_overlap", copy_overlap, 60, false },
-	{ "helper_fill", fill, 60, false },
-	{ "helper_compare", compare, 60, false },
-	{ "helper_codec", codec, 120, false },
-	{ "helper_codec_failures", codec_failures, 60, false },
-	{ "helper_zero_length", zero_length, 30, false },
-	{ "helper_busy", busy, 30, false },
-	{ NULL, NULL, 0, false },
+	{ "helper_copies", copies, 60, 0 },
+	{ "helper_copy_overlap", copy_overlap, 60, 0 },
+	{ "helper_fill", fill, 60, 0 },
+	{ "helper_compare", compare, 60, 0 },
+	{ "helper_codec", codec, 120, 0 },
+	{ "helper_codec_failures", codec_failures, 60, 0 },
+	{ "helper_zero_length", zero_length, 30, 0 },
+	{ "helper_busy", busy, 30, 0 },
+	{ NULL, NULL, 0, 0 },
 };

@@ -22,19 +22,40 @@
 #else
 #define SLOWNESS 2
 #endif
+#define JOBS_MAX 16
 #define EXIT_SKIPPED 77
 #define EXIT_NOT_FOR_IT 78
 #define EXIT_FAILED 1
 
 struct suite suite = {
 	.path = SHARQ_PATH_ANY,
+	.jobs = 1,
 };
 
 static const struct test *const tables[] = {
 	api_tests,  data_tests,	 edge_tests,  codec_tests,  stream_tests,
 	desc_tests, order_tests, ring_tests,  helper_tests, fault_tests,
-	fork_tests, multi_tests, uring_tests, silent_tests,
+	fork_tests, multi_tests, uring_tests, silent_tests, prefetch_tests,
 };
+
+/*
+ * struct job - a test's process
+ * @end: a pidfd
+ * @why: where it says why it failed or was skipped
+ */
+static struct job {
+	const struct test *test;
+	pid_t pid;
+	int end;
+	int why;
+	double begin;
+} jobs[JOBS_MAX];
+static unsigned int running;
+
+/* @others: not for this device */
+static struct {
+	unsigned int passed, failed, skipped, others;
+} count;
 
 /* Where a test's process says why it failed or was skipped. */
 static int verdict = -1;
@@ -111,74 +132,119 @@ static void child(const struct test *t, int fd)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setpgid(0, 0);
 	verdict = fd;
-	if (t->beside && suite.path == SHARQ_PATH_INLINE)
+	if (t->flags & BESIDE && suite.path == SHARQ_PATH_INLINE)
 		suite_skip("inline commands are done when submit returns");
 	t->run();
 	exit(0);
 }
 
-/* Return: its wait status, -1 when it took too long and was killed. */
-static int wait_for(pid_t pid, unsigned int seconds)
+static void start(const struct test *t)
 {
-	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, pid, 0),
-			    .events = POLLIN };
-	int status, n;
-
-	if (p.fd < 0) {
-		perror("pidfd_open");
-		exit(2);
-	}
-	n = poll(&p, 1, (int)(seconds * SLOWNESS * 1000));
-	close(p.fd);
-	/* What the test forked and left goes with it. */
-	kill(-pid, SIGKILL);
-	if (n == 0)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return n == 0 ? -1 : status;
-}
-
-/* Return: EXIT_SKIPPED, EXIT_NOT_FOR_IT, EXIT_FAILED or 0. */
-static int run(const struct test *t)
-{
-	char why[1024] = "";
-	double start = now();
-	int fds[2], status;
-	ssize_t n;
-	pid_t pid;
+	struct job *j = &jobs[running];
+	int fds[2];
 
 	fflush(NULL);
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) || (pid = fork()) < 0) {
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) || (j->pid = fork()) < 0) {
 		perror("starting a test");
 		exit(2);
 	}
-	if (!pid) {
+	if (!j->pid) {
 		close(fds[0]);
 		child(t, fds[1]);
 	}
 	close(fds[1]);
-	status = wait_for(pid, t->seconds);
-	n = read(fds[0], why, sizeof(why) - 1);
+	j->test = t;
+	j->why = fds[0];
+	j->begin = now();
+	j->end = (int)syscall(SYS_pidfd_open, j->pid, 0);
+	if (j->end < 0) {
+		perror("pidfd_open");
+		exit(2);
+	}
+	running++;
+}
+
+static double left(const struct job *j)
+{
+	return j->begin + j->test->seconds * SLOWNESS - now();
+}
+
+static void report(const struct job *j, int status, bool late)
+{
+	const char *name = j->test->name;
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+	char why[1024] = "";
+	ssize_t n = read(j->why, why, sizeof(why) - 1);
+
 	why[n > 0 ? n : 0] = 0;
-	close(fds[0]);
-	if (status < 0)
+	if (late)
 		snprintf(why, sizeof(why), "still running after %u s",
-			 t->seconds * SLOWNESS);
+			 j->test->seconds * SLOWNESS);
 	else if (WIFSIGNALED(status))
 		snprintf(why, sizeof(why), "killed by signal %s",
 			 strsignal(WTERMSIG(status)));
-	else if (WEXITSTATUS(status) == 0)
-		return printf("ok   %-36s %.2f s\n", t->name, now() - start), 0;
-	else if (WEXITSTATUS(status) == EXIT_SKIPPED)
-		return printf("SKIP %-36s %s\n", t->name, why), EXIT_SKIPPED;
-	else if (WEXITSTATUS(status) == EXIT_NOT_FOR_IT)
-		return printf("n/a  %-36s %s\n", t->name, why), EXIT_NOT_FOR_IT;
 	else if (!*why)
-		snprintf(why, sizeof(why), "exited with code %d",
-			 WEXITSTATUS(status));
-	printf("FAIL %-36s %s\n", t->name, why);
-	return EXIT_FAILED;
+		snprintf(why, sizeof(why), "exited with code %d", code);
+	switch (late ? EXIT_FAILED : code) {
+	case 0:
+		printf("ok   %-36s %.2f s\n", name, now() - j->begin);
+		count.passed++;
+		break;
+	case EXIT_SKIPPED:
+		printf("SKIP %-36s %s\n", name, why);
+		count.skipped++;
+		break;
+	case EXIT_NOT_FOR_IT:
+		printf("n/a  %-36s %s\n", name, why);
+		count.others++;
+		break;
+	default:
+		printf("FAIL %-36s %s\n", name, why);
+		count.failed++;
+	}
+}
+
+/* It has ended, or has had its time. */
+static void finish(struct job *j, bool late)
+{
+	int status;
+
+	/* What the test forked and left goes with it. */
+	kill(-j->pid, SIGKILL);
+	if (late)
+		kill(j->pid, SIGKILL);
+	while (waitpid(j->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	report(j, status, late);
+	close(j->end);
+	close(j->why);
+	*j = jobs[--running];
+}
+
+/* Wait until at least one is finished. */
+static void finish_some(void)
+{
+	struct pollfd ended[JOBS_MAX];
+	double least = left(&jobs[0]);
+
+	for (unsigned int i = 0; i < running; i++) {
+		ended[i] =
+			(struct pollfd){ .fd = jobs[i].end, .events = POLLIN };
+		if (left(&jobs[i]) < least)
+			least = left(&jobs[i]);
+	}
+	poll(ended, running, least > 0 ? (int)(least * 1000) + 1 : 0);
+	for (unsigned int i = running; i-- > 0;)
+		if (ended[i].revents || left(&jobs[i]) <= 0)
+			finish(&jobs[i], !ended[i].revents);
+}
+
+static void run(const struct test *t)
+{
+	while (running && (running == suite.jobs || t->flags & ALONE ||
+			   jobs[0].test->flags & ALONE))
+		finish_some();
+	start(t);
 }
 
 static bool wanted(const char *name, char *const *patterns)
@@ -205,12 +271,25 @@ static unsigned int parse_path(const char *name)
 	exit(2);
 }
 
+static unsigned int parse_jobs(const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (n >= 1 && n <= JOBS_MAX && !*end)
+		return (unsigned int)n;
+	fprintf(stderr, "sharq-conformance: --jobs is '%s', expected 1 to %d\n",
+		text, JOBS_MAX);
+	exit(2);
+}
+
 static bool parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "path", required_argument, NULL, 'p' },
 		{ "socket", required_argument, NULL, 's' },
 		{ "device", required_argument, NULL, 'd' },
+		{ "jobs", required_argument, NULL, 'j' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -229,6 +308,9 @@ static bool parse_options(int argc, char **argv)
 		case 'd':
 			suite.device = optarg;
 			break;
+		case 'j':
+			suite.jobs = parse_jobs(optarg);
+			break;
 		case 'l':
 			list = true;
 			break;
@@ -236,7 +318,7 @@ static bool parse_options(int argc, char **argv)
 			printf("usage: sharq-conformance [--path "
 			       "embedded|inline|shadow|direct|any]\n"
 			       "       [--socket PATH] [--device NAME] "
-			       "[--list] "
+			       "[--jobs N] [--list]\n       "
 			       "[PATTERN...]\n");
 			exit(c == 'h' ? 0 : 2);
 		}
@@ -247,38 +329,27 @@ static bool parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	bool list = parse_options(argc, argv);
-	unsigned int passed = 0, failed = 0, skipped = 0, others = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		for (const struct test *t = tables[i]; t->name; t++) {
 			if (!wanted(t->name, argv + optind))
 				continue;
-			if (list) {
+			if (list)
 				puts(t->name);
-				continue;
-			}
-			switch (run(t)) {
-			case 0:
-				passed++;
-				break;
-			case EXIT_SKIPPED:
-				skipped++;
-				break;
-			case EXIT_NOT_FOR_IT:
-				others++;
-				break;
-			default:
-				failed++;
-			}
+			else
+				run(t);
 		}
 	}
 	if (list)
 		return 0;
-	printf("%u passed, %u failed, %u skipped", passed, failed, skipped);
-	if (others)
-		printf(", %u not for this device", others);
+	while (running)
+		finish_some();
+	printf("%u passed, %u failed, %u skipped", count.passed, count.failed,
+	       count.skipped);
+	if (count.others)
+		printf(", %u not for this device", count.others);
 	putchar('\n');
 	/* A pattern that matches nothing proves nothing. */
-	return failed || !(passed + skipped) ? 1 : 0;
+	return count.failed || !(count.passed + count.skipped) ? 1 : 0;
 }

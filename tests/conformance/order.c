@@ -362,12 +362,12 @@ static void short_before_long(void)
 }
 
 const struct test order_tests[] = {
-	{ "fence_orders", fence_orders, 60, false },
-	{ "link_success", link_success, 60, false },
-	{ "link_failure_cancels", link_failure, 30, false },
-	{ "link_across_submits", link_across_submits, 30, false },
-	{ "link_late_second_half", link_late_second_half, 30, false },
-	{ "fence_and_link", fence_and_link, 30, false },
-	{ "short_before_long", short_before_long, 120, true },
-	{ NULL, NULL, 0, false },
+	{ "fence_orders", fence_orders, 60, 0 },
+	{ "link_success", link_success, 60, 0 },
+	{ "link_failure_cancels", link_failure, 30, 0 },
+	{ "link_across_submits", link_across_submits, 30, 0 },
+	{ "link_late_second_half", link_late_second_half, 30, 0 },
+	{ "fence_and_link", fence_and_link, 30, 0 },
+	{ "short_before_long", short_before_long, 120, BESIDE },
+	{ NULL, NULL, 0, 0 },
 };

@@ -254,6 +254,6 @@ static void makes_no_system_call(void)
 }
 
 const struct test silent_tests[] = {
-	{ "p3_library_makes_no_system_call", makes_no_system_call, 120, false },
-	{ NULL, NULL, 0, false },
+	{ "p3_library_makes_no_system_call", makes_no_system_call, 120, 0 },
+	{ NULL, NULL, 0, 0 },
 };

@@ -233,12 +233,12 @@ static void more_ends_on_boundary(void)
 }
 
 const struct test stream_tests[] = {
-	{ "decompress_truncated", truncated, 60, false },
-	{ "decompress_wrong_checksum", wrong_checksum, 30, false },
-	{ "decompress_corrupt", corrupt, 60, false },
-	{ "decompress_wrong_format", wrong_format, 30, false },
-	{ "decompress_noise", noise, 60, false },
-	{ "compress_more", more, 30, false },
-	{ "compress_more_boundary", more_ends_on_boundary, 30, false },
-	{ NULL, NULL, 0, false },
+	{ "decompress_truncated", truncated, 60, 0 },
+	{ "decompress_wrong_checksum", wrong_checksum, 30, 0 },
+	{ "decompress_corrupt", corrupt, 60, 0 },
+	{ "decompress_wrong_format", wrong_format, 30, 0 },
+	{ "decompress_noise", noise, 60, 0 },
+	{ "compress_more", more, 30, 0 },
+	{ "compress_more_boundary", more_ends_on_boundary, 30, 0 },
+	{ NULL, NULL, 0, 0 },
 };

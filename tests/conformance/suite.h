@@ -26,30 +26,36 @@
  * @path:   enum sharq_path to open
  * @socket: of the daemon, NULL: the default
  * @device: how the name of the only device to use begins, NULL: any
+ * @jobs:   tests to run at once
  */
 struct suite {
 	unsigned int path;
 	const char *socket;
 	const char *device;
+	unsigned int jobs;
 };
 extern struct suite suite;
 
+/* BESIDE: needs a device that works beside the caller. */
+#define BESIDE 1U
+/* ALONE: takes what others would miss, queues or memory. */
+#define ALONE 2U
+
 /*
  * @seconds: bound on the test's time, before sanitizers' slowness
- * @beside:  needs a device that works beside the caller
  */
 struct test {
 	const char *name;
 	void (*run)(void);
 	unsigned int seconds;
-	bool beside;
+	unsigned int flags;
 };
 
 /* One table a file, ended by an empty entry. */
 extern const struct test data_tests[], edge_tests[], codec_tests[],
 	stream_tests[], desc_tests[], order_tests[], ring_tests[],
 	multi_tests[], fault_tests[], fork_tests[], helper_tests[], api_tests[],
-	uring_tests[], silent_tests[];
+	uring_tests[], silent_tests[], prefetch_tests[];
 
 void suite_fail(const char *file, int line, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));

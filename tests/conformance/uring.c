@@ -297,15 +297,15 @@ static void no_enter(void)
 }
 
 const struct test uring_tests[] = {
-	{ "uring_own_ring", own_ring, 30, false },
-	{ "uring_registered_file", registered_file, 30, false },
-	{ "uring_sqpoll", sqpoll, 60, false },
-	{ "uring_defer_taskrun", defer_taskrun, 30, false },
-	{ "uring_large_entries", large_entries, 30, false },
-	{ "uring_waiting_kick", waiting_kick, 30, false },
-	{ "uring_kick_dropped", kick_dropped, 30, false },
-	{ "uring_not_wanted", not_wanted, 30, false },
-	{ "uring_no_setup", no_setup, 30, false },
-	{ "uring_no_enter", no_enter, 30, false },
-	{ NULL, NULL, 0, false },
+	{ "uring_own_ring", own_ring, 30, 0 },
+	{ "uring_registered_file", registered_file, 30, 0 },
+	{ "uring_sqpoll", sqpoll, 60, 0 },
+	{ "uring_defer_taskrun", defer_taskrun, 30, 0 },
+	{ "uring_large_entries", large_entries, 30, 0 },
+	{ "uring_waiting_kick", waiting_kick, 30, 0 },
+	{ "uring_kick_dropped", kick_dropped, 30, 0 },
+	{ "uring_not_wanted", not_wanted, 30, 0 },
+	{ "uring_no_setup", no_setup, 30, 0 },
+	{ "uring_no_enter", no_enter, 30, 0 },
+	{ NULL, NULL, 0, 0 },
 };

@@ -255,6 +255,8 @@ for op in pause resume drain kill; do
 	refused "$op: bad number" 2 12x ctl $op 12x
 	refused "$op: negative" 2 -- ctl $op -- -1
 done
+refused "show: unknown device" 1 987654 ctl show device 987654
+refused "show: neither" 2 device ctl show engine 1
 refused "show: unknown queue" 1 987654 ctl show queue 987654
 refused "show: bad number" 2 abc ctl show queue abc
 refused "bench: size" 2 hello ctl bench copy --size hello
@@ -271,7 +273,7 @@ narrow() {
 	COLUMNS=80 ctl "$@" >table || return 1
 	[ -s table ] && ! grep -qE '^.{81}' table
 }
-for what in devices queues clients stats "show queue $id"; do
+for what in devices queues clients stats "show queue $id" "show device 1"; do
 	check "$what fits 80 columns" narrow $what
 	if command -v python3 >/dev/null; then
 		check "$what as JSON" bash -c \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "frame.h"
@@ -187,6 +188,97 @@ START_TEST(over_a_socket)
 }
 END_TEST
 
+/* Called by recvmsg() when the kernel has found no packet, once. */
+static void (*between)(void);
+
+/*
+ * The kernel looks for a packet, then whether the peer is gone; this has something
+ * happen between the two.
+ */
+ssize_t recvmsg(int sock, struct msghdr *msg, int flags)
+{
+	void (*now)(void) = between;
+
+	between = NULL;
+	if (!now)
+		return syscall(SYS_recvmsg, sock, msg, flags);
+	now();
+	msg->msg_controllen = 0;
+	msg->msg_flags = 0;
+	return 0;
+}
+
+static void send_and_close(void)
+{
+	ck_assert_int_eq(send_request(pair[0], pair, 2), 0);
+	close(pair[0]);
+}
+
+static void just_close(void)
+{
+	close(pair[0]);
+}
+
+/* Its descriptors come with it. */
+START_TEST(last_packet_is_read_before_the_end)
+{
+	const char *why = NULL;
+
+	for (int dontwait = 0; dontwait < 2; dontwait++) {
+		make_pair();
+		between = send_and_close;
+		ck_assert_int_eq(
+			sharq_frame_recv(pair[1], &frame, 2, dontwait, &why),
+			0);
+		expect_request(frame.body, frame.body_len);
+		ck_assert_uint_eq(frame.nfds, 2);
+		sharq_frame_close_fds(&frame);
+		ck_assert_int_eq(
+			sharq_frame_recv(pair[1], &frame, 2, dontwait, &why),
+			-EPIPE);
+		close(pair[1]);
+	}
+}
+END_TEST
+
+START_TEST(end_is_said_by_the_kernel_once_or_twice)
+{
+	const char *why = NULL;
+
+	make_pair();
+	between = just_close;
+	ck_assert_int_eq(sharq_frame_recv(pair[1], &frame, 2, true, &why),
+			 -EPIPE);
+	ck_assert_int_eq(sharq_frame_recv(pair[1], &frame, 2, false, &why),
+			 -EPIPE);
+	close(pair[1]);
+}
+END_TEST
+
+/* An empty packet ends the connection, and none of its descriptors stays. */
+START_TEST(empty_packets)
+{
+	const char *why = NULL;
+	int before;
+
+	make_pair();
+	before = open_fds();
+	for (unsigned int max = 0; max <= 2; max += 2)
+		for (unsigned int n = 0; n <= 2; n++) {
+			int r;
+
+			ck_assert_int_eq(sharq_frame_send(pair[0], NULL, 0,
+							  pair, n, true),
+					 0);
+			r = sharq_frame_recv(pair[1], &frame, max, true, &why);
+			ck_assert_int_eq(r, n > max ? -ETOOMANYREFS : -EPIPE);
+			ck_assert_uint_eq(frame.nfds, 0);
+			ck_assert_int_eq(open_fds(), before);
+		}
+	close_pair();
+}
+END_TEST
+
 /* More descriptors than allowed: refused, and none stays open. */
 START_TEST(too_many_fds)
 {
@@ -293,6 +385,9 @@ Suite *unit_suite(void)
 	UNIT_ADD(s, parse_refuses);
 	UNIT_ADD(s, no_body);
 	UNIT_ADD(s, over_a_socket);
+	UNIT_ADD(s, last_packet_is_read_before_the_end);
+	UNIT_ADD(s, end_is_said_by_the_kernel_once_or_twice);
+	UNIT_ADD(s, empty_packets);
 	UNIT_ADD(s, too_many_fds);
 	UNIT_ADD(s, unannounced_fd);
 	UNIT_ADD(s, largest);

@@ -7,6 +7,8 @@
 
 #define TYPE_NAME "sdxi"
 #define PCI_DEVICE_ID 0x5d81
+#define PCI_VENDOR_ID 0
+#define PCI_CONFIG_EXTENDED 256
 
 #define PCIE_OFFSET 0x80
 #define ATS_OFFSET 0x100
@@ -162,8 +164,21 @@ static void reset(void *device)
 	function_reset(function_of(device));
 }
 
+/*
+ * Tries are made at what drivers use. What is beyond that the kernel's own code for
+ * the IOMMU uses. And Linux reads the identity to see whether the function is there,
+ * also while it takes an entry away from the IOMMU that isn't present any more:
+ * QEMU's IOMMU doesn't look at that bit, and would keep what was tried in its IOTLB.
+ */
+static void try_config(PCIDevice *pci, uint32_t addr)
+{
+	if (addr != PCI_VENDOR_ID && addr < PCI_CONFIG_EXTENDED)
+		try_access(function_of(pci), true);
+}
+
 static uint32_t config_read(PCIDevice *pci, uint32_t addr, int len)
 {
+	try_config(pci, addr);
 	if (function_of(pci)->vanished)
 		return ~0U;
 	return pci_default_read_config(pci, addr, len);
@@ -174,6 +189,7 @@ static void config_write(PCIDevice *pci, uint32_t addr, uint32_t value, int len)
 {
 	struct function *fn = function_of(pci);
 
+	try_config(pci, addr);
 	if (fn->vanished)
 		return;
 	pci_default_write_config(pci, addr, value, len);

@@ -14,6 +14,7 @@
 #include "errlog.h"
 #include "qemu.h"
 #include "sdxi_hw.h"
+#include "test_block.h"
 #include <sys/queue.h>
 
 #define ATC_ENTRIES 256
@@ -143,6 +144,22 @@ struct counters {
 	uint64_t errors;
 };
 
+/* See test_block.h. */
+struct phase {
+	bool reached;
+	uint32_t configs;
+	uint32_t registers;
+};
+
+struct tries {
+	bool on;
+	bool write;
+	uint64_t addr;
+	uint64_t count;
+	unsigned last;
+	struct phase phases[SDXI_TEST_PHASES];
+};
+
 struct registers {
 	uint64_t ctl0;
 	uint64_t ctl2;
@@ -183,6 +200,7 @@ struct function {
 	uint64_t test_cxt;
 	uint64_t test_arg;
 	struct counters counters;
+	struct tries tries;
 
 	MemoryRegion bar_regs;
 	MemoryRegion regs;
@@ -271,6 +289,12 @@ void pri_forget(struct function *fn);
 
 /* log.c: put it into the log in the guest's memory. */
 void log_fault(struct function *fn, const struct fault *fault);
+
+/* try.c */
+void try_begin(struct function *fn, bool write, uint64_t addr);
+/* Software is about to access it. */
+void try_access(struct function *fn, bool config);
+uint64_t try_phase(const struct function *fn, unsigned i);
 
 /* registers.c and test.c: BARs. */
 extern const MemoryRegionOps registers_ops;

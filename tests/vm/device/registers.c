@@ -136,6 +136,7 @@ static uint64_t registers_read(void *opaque, hwaddr addr, unsigned size)
 {
 	struct function *fn = opaque;
 
+	try_access(fn, false);
 	return part(fn->vanished ? ~0ULL : read_register(fn, addr & ~7ULL),
 		    addr, size);
 }
@@ -145,6 +146,7 @@ static void registers_write(void *opaque, hwaddr addr, uint64_t value,
 {
 	struct function *fn = opaque;
 
+	try_access(fn, false);
 	if (!fn->vanished && whole(fn, &addr, &value, size))
 		write_register(fn, addr, value);
 }
@@ -153,6 +155,7 @@ static uint64_t doorbell_read(void *opaque, hwaddr addr, unsigned size)
 {
 	struct function *fn = opaque;
 
+	try_access(fn, false);
 	return part(fn->vanished ? ~0ULL : 0, addr, size);
 }
 
@@ -163,6 +166,7 @@ static void doorbell_write(void *opaque, hwaddr addr, uint64_t value,
 	struct function *fn = opaque;
 	uint64_t stride = SDXI_DB_STRIDE_BYTES(fn->options.db_stride);
 
+	try_access(fn, false);
 	if (fn->vanished || !whole(fn, &addr, &value, size))
 		return;
 	if (fn->reg.state != SDXI_GSV_ACTIVE || addr % stride != 0 ||

@@ -7,8 +7,11 @@
 static uint64_t test_read(void *opaque, hwaddr addr, unsigned size)
 {
 	const struct function *fn = opaque;
+	uint64_t phase = (addr - SDXI_TEST_REG_PHASE) / 8;
 
 	(void)size;
+	if (addr >= SDXI_TEST_REG_PHASE && phase < SDXI_TEST_PHASES)
+		return try_phase(fn, phase);
 	switch (addr) {
 	case SDXI_TEST_REG_ID:
 		return SDXI_TEST_ID;
@@ -51,6 +54,7 @@ static void behave(struct function *fn)
 		memset(fn->atc, 0, sizeof(fn->atc));
 	fn->stale_atc = false;
 	fn->vanished = false;
+	fn->tries.on = false;
 }
 
 static void misbehave(struct function *fn, enum sdxi_test_cmd cmd)
@@ -93,6 +97,10 @@ static void misbehave(struct function *fn, enum sdxi_test_cmd cmd)
 	case SDXI_TEST_VANISH:
 		function_reset(fn);
 		fn->vanished = true;
+		break;
+	case SDXI_TEST_TRY_READ:
+	case SDXI_TEST_TRY_WRITE:
+		try_begin(fn, cmd == SDXI_TEST_TRY_WRITE, fn->test_arg);
 		break;
 	}
 }

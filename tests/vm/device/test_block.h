@@ -27,6 +27,16 @@
 #define SDXI_TEST_REG_ERRORS 0x70
 /* How many contexts run now. */
 #define SDXI_TEST_REG_LIVE 0x78
+/*
+ * What became of SDXI_TEST_TRY_*, in order: a phase for as long as they all reached
+ * memory, or none did. 0: there was no such phase.
+ */
+#define SDXI_TEST_REG_PHASE 0x100
+#define SDXI_TEST_PHASES 16
+#define SDXI_TEST_PHASE_REACHED (1ULL << 63)
+/* At how many accesses: to registers and doorbells; to configuration space. */
+#define SDXI_TEST_PHASE_REGISTERS (0x7fffffffULL << 32)
+#define SDXI_TEST_PHASE_CONFIGS 0xffffffffULL
 
 enum sdxi_test_cmd {
 	/* All is well again, but for what was done. */
@@ -49,6 +59,15 @@ enum sdxi_test_cmd {
 	SDXI_TEST_FATAL = 8,
 	/* As if unplugged: all reads are ones. BEHAVE brings it back, reset. */
 	SDXI_TEST_VANISH = 9,
+	/*
+	 * At each access to its registers, its doorbells, or the first 256 bytes of
+	 * its configuration space but its identity, just before it, it reads 8 bytes
+	 * at ARG: by plain DMA, mastering the bus even if it may not. BEHAVE ends
+	 * that.
+	 */
+	SDXI_TEST_TRY_READ = 10,
+	/* It writes there how often it has tried. */
+	SDXI_TEST_TRY_WRITE = 11,
 };
 
 #endif

@@ -21,6 +21,7 @@
 
 #include "broker.h"
 #include "guest.h"
+#include "median.h"
 #include "queue.h"
 
 #define DEPTH 64
@@ -415,20 +416,6 @@ static const struct comparison {
 	  "kop/s", 1e3, 1 },
 };
 #define COMPARISONS (sizeof(comparisons) / sizeof(*comparisons))
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Sorts. */
-static double median(double *v, unsigned int n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
 
 /* A time's ratio is one of times. */
 static double shown(const struct comparison *c, double rate)

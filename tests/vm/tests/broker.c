@@ -144,7 +144,7 @@ static int try_open_incapable(void)
 	return -WEXITSTATUS(status);
 }
 
-static int load(const char *name)
+static int load(const char *name, const char *options)
 {
 	char path[PATH_SIZE];
 	struct utsname u;
@@ -155,7 +155,7 @@ static int load(const char *name)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	r = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	r = syscall(SYS_finit_module, fd, options, 0) ? -errno : 0;
 	close(fd);
 	return r;
 }
@@ -206,7 +206,7 @@ static int serve(struct message *m, int *fd)
 		return syscall(SYS_delete_module, m->path, O_NONBLOCK) ? -errno
 								       : 0;
 	case ASK_LOAD:
-		return load(m->path);
+		return load(m->path, m->data);
 	case ASK_WRITE:
 		return write_file(m->path, m->data);
 	case ASK_FILE:
@@ -455,9 +455,12 @@ int broker_unload(const char *module)
 	return ask_path(ASK_UNLOAD, module);
 }
 
-int broker_load(const char *module)
+int broker_load(const char *module, const char *options)
 {
-	return ask_path(ASK_LOAD, module);
+	struct message *m = question(ASK_LOAD, module);
+
+	snprintf(m->data, sizeof(m->data), "%s", options);
+	return ask(m, NULL);
 }
 
 int broker_write(const char *path, const char *text)

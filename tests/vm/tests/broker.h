@@ -35,7 +35,7 @@ int broker_take(void);
 int broker_die(void);
 /* By name: delete_module(); finit_module(), of what was never compressed. */
 int broker_unload(const char *module);
-int broker_load(const char *module);
+int broker_load(const char *module, const char *options);
 /* Write @text to a file, as root does it; the file, opened by root. */
 int broker_write(const char *path, const char *text);
 int broker_open(const char *path, int flags);

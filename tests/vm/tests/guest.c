@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -128,6 +130,31 @@ uint32_t crc32c(const void *p, size_t size)
 			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
 	}
 	return ~crc;
+}
+
+void peer_tell(int fd)
+{
+	CHILD_EXPECT(write(fd, "", 1) == 1);
+}
+
+void peer_hear(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	CHILD_EXPECT(poll(&p, 1, PATIENCE_MS) == 1);
+	CHILD_EXPECT(read(fd, &byte, 1) == 1);
+}
+
+void forbid_calls(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog program = { 1, code };
+
+	CHILD_EXPECT(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CHILD_EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 }
 
 pid_t spawn(void)

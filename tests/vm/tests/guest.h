@@ -53,6 +53,11 @@ pid_t spawn(void);
 int reap(pid_t pid);
 /* It exited with 0. */
 void reap_well(pid_t pid);
+/* In a child: its next system call kills it. */
+void forbid_calls(void);
+/* A byte, by pipes between parent and child, who hears in time; or ends both. */
+void peer_tell(int fd);
+void peer_hear(int fd);
 /* EXPECT in a child of a test: say it and exit with 1. */
 #define CHILD_EXPECT(cond)                                                     \
 	do {                                                                   \

@@ -105,13 +105,18 @@ device()
 		awk -v n="^$1" -v p="$2" '$2 ~ n && ($3 == p || $4 == p) { print $1 }'
 }
 
-# One line of the kernel's devices and one of the function's.
+# What the function's DMA goes through; soft0 does none.
 devices()
 {
-	sharqctl --json devices >"$dir/devices"
-	grep -q '"soft0"' "$dir/devices" &&
-		grep -q '"dma": *"group [0-9]* of sharq, [0-9]* bits, coherent; ' \
-			"$dir/devices"
+	sharqctl show device "$(device sdxi shadow)" >"$dir/devices" &&
+		grep -q '^claimed by  *sharq' "$dir/devices" &&
+		grep -q '^IOMMU group  *[0-9]' "$dir/devices" &&
+		grep -q '^address bits  *[0-9]' "$dir/devices" &&
+		grep -q '^ATS  *yes' "$dir/devices" &&
+		sharqctl show device "$(device soft shadow)" >"$dir/devices" &&
+		! grep -q ATS "$dir/devices" &&
+		sharqctl --json devices >"$dir/devices" &&
+		grep -q '"iommu_owner": *"sharq"' "$dir/devices"
 }
 check "devices say what their DMA goes through" devices
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,11 +14,25 @@
 #include "guest.h"
 #include "queue.h"
 
+static const char *address = SDXI_ADDRESS;
+static volatile uint64_t *block;
+
+void sdxi_choose(const char *other)
+{
+	if (block)
+		ck_assert(!munmap((void *)block, SDXI_TEST_SIZE));
+	block = NULL;
+	address = other;
+}
+
 bool sdxi_find(struct sharq_ctl_device *d)
 {
+	char name[sizeof(d->name)];
+
+	snprintf(name, sizeof(name), "sdxi-%s", address);
 	*d = (struct sharq_ctl_device){ .size = sizeof(*d) };
 	while (!broker_ctl(SHARQ_CTL_DEVICE, d)) {
-		if (!strcmp(d->name, "sdxi-" SDXI_ADDRESS))
+		if (!strcmp(d->name, name))
 			return true;
 		d->id++;
 	}
@@ -53,28 +68,36 @@ void sdxi_all_gone(void)
 
 void sdxi_unbind(void)
 {
-	int r = broker_write(SDXI_DRIVER "unbind", SDXI_ADDRESS);
+	int r = broker_write(SDXI_DRIVER "unbind", address);
 
 	ck_assert_msg(!r, "unbind: %s", strerror(-r));
 }
 
 void sdxi_bind_again(void)
 {
-	int r = broker_write(SDXI_DRIVER "bind", SDXI_ADDRESS);
+	int r = broker_write(SDXI_DRIVER "bind", address);
 
 	ck_assert_msg(!r, "bind: %s", strerror(-r));
 }
 
+unsigned int sdxi_group(void)
+{
+	char path[128], to[128] = "";
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/iommu_group", address);
+	ck_assert_int_gt(readlink(path, to, sizeof(to) - 1), 0);
+	return (unsigned int)atoi(strrchr(to, '/') + 1);
+}
+
 static volatile uint64_t *test_block(void)
 {
-	static volatile uint64_t *block;
 	char path[128];
 	void *p;
 	int fd;
 
 	if (block)
 		return block;
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%d", SDXI_ADDRESS,
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%d", address,
 		 SDXI_TEST_BAR);
 	fd = broker_open(path, O_RDWR);
 	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(-fd));

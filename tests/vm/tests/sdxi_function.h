@@ -17,6 +17,11 @@
 #define SDXI_DRIVER "/sys/bus/pci/drivers/sharq-sdxi/"
 #define PCI_DEVICES "/sys/bus/pci/devices/"
 
+/*
+ * What follows, in this process, is about the function at @address, which may have
+ * come back since it was chosen before. SDXI_ADDRESS until then.
+ */
+void sdxi_choose(const char *address);
 /* False: it isn't served. */
 bool sdxi_find(struct sharq_ctl_device *d);
 /* Ends the test if it isn't. */
@@ -26,6 +31,8 @@ void sdxi_wait_free(unsigned int n);
 void sdxi_all_gone(void);
 void sdxi_unbind(void);
 void sdxi_bind_again(void);
+/* The number of its IOMMU group, as the system has it. */
+unsigned int sdxi_group(void);
 
 /* @cxt is the context's number. */
 void sdxi_misbehave(unsigned int cxt, enum sdxi_test_cmd cmd, uint64_t arg);

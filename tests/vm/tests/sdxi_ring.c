@@ -253,6 +253,22 @@ enum sharq_status sdxi_run(struct sdxi_ring *r, union sdxi_dsc dsc)
 	return sdxi_take(r);
 }
 
+void sdxi_unreachable(struct sdxi_ring *r, uint64_t addr)
+{
+	static uint8_t mine[PAGE];
+	void *p = (void *)addr;
+	enum sharq_status status;
+
+	memset(mine, 0x3c, PAGE);
+	status = sdxi_run(r, sdxi_copy(mine, p, 64));
+	ck_assert_msg(status == SHARQ_FAULT_READ, "%#lx: read with status %u",
+		      addr, status);
+	ck_assert(filled_with(mine, 0x3c, PAGE));
+	status = sdxi_run(r, sdxi_copy(p, mine, 64));
+	ck_assert_msg(status == SHARQ_FAULT_WRITE,
+		      "%#lx: written with status %u", addr, status);
+}
+
 /* A full barrier follows: the next look at a block comes after it. */
 void sdxi_want_event(struct sdxi_ring *r, bool want)
 {

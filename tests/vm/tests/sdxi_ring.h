@@ -60,6 +60,8 @@ bool sdxi_done(const struct sdxi_ring *r);
 /* Wait for @taken, and take it: what it ended with. */
 enum sharq_status sdxi_take(struct sdxi_ring *r);
 enum sharq_status sdxi_run(struct sdxi_ring *r, union sdxi_dsc dsc);
+/* No copy to or from there: faults, and nothing else happens. */
+void sdxi_unreachable(struct sdxi_ring *r, uint64_t addr);
 /* Say that this client sleeps, or doesn't. */
 void sdxi_want_event(struct sdxi_ring *r, bool want);
 

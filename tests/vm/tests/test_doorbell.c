@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* The soft device's doorbell: falling asleep, and being woken without a call. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,17 +34,6 @@ struct talk {
 	bool done;
 };
 
-static void forbid_all(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-	};
-	struct sock_fprog program = { 1, code };
-
-	CHILD_EXPECT(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	CHILD_EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
-}
-
 static void silent_batch(struct queue *q, struct talk *t, uint8_t *src,
 			 uint8_t *dst)
 {
@@ -73,7 +59,7 @@ static void silent_client(struct talk *t)
 	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
 
 	t->fd = q.fd;
-	forbid_all();
+	forbid_calls();
 	for (unsigned int i = 0; i < COMMANDS; i += BATCH) {
 		if (i % PAUSE_AFTER == 0) {
 			unsigned int n = t->pauses + 1;

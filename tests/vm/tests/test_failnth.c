@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "direct.h"
 #include "failnth.h"
 #include "guest.h"
 #include "queue.h"
@@ -76,17 +77,20 @@ START_TEST(create_unwinds)
 }
 END_TEST
 
-START_TEST(bind_unwinds)
+static void bind_sweep(const char *what, enum sharq_bind_path path)
 {
+	int kick = path == SHARQ_BIND_DIRECT ? -EOPNOTSUPP : 0;
 	unsigned int n;
 	int done = 0;
 
 	inject();
 	for (n = 1; n < MAX_POINTS && !done; n++) {
 		struct sharq_ctl_create request = queue_request(64);
+		struct sharq_bind bind = queue_bind_request(), again;
 		int fd = queue_file(&request), r;
-		struct sharq_bind bind = queue_bind_request(), again = bind;
 
+		bind.path = path;
+		again = bind;
 		fail_nth_begin(n);
 		r = queue_bind(fd, &bind);
 		done = !fail_nth_end();
@@ -97,11 +101,22 @@ START_TEST(bind_unwinds)
 			ck_assert_msg(!r || r == -EBUSY, "then %s",
 				      strerror(-r));
 		}
-		ck_assert_int_eq(queue_ioctl_kick(fd, 0), 0);
+		ck_assert_int_eq(queue_ioctl_kick(fd, 0), kick);
 		close(fd);
-		queues_left(0);
+		direct_all_gone();
 	}
-	report("BIND", n - 2);
+	report(what, n - 2);
+}
+
+START_TEST(bind_unwinds)
+{
+	bind_sweep("BIND", SHARQ_BIND_SHADOW);
+}
+END_TEST
+
+START_TEST(direct_bind_unwinds)
+{
+	bind_sweep("BIND to the direct path", SHARQ_BIND_DIRECT);
 }
 END_TEST
 
@@ -136,6 +151,38 @@ START_TEST(mmap_unwinds)
 		queues_left(0);
 	}
 	report("mmap", n - 2);
+}
+END_TEST
+
+/* Mapping it, and the first store. */
+START_TEST(doorbell_unwinds)
+{
+	unsigned int n;
+	int done = 0;
+
+	inject();
+	for (n = 1; n < MAX_POINTS && !done; n++) {
+		struct queue q = queue_new_direct(4);
+		struct sharq_desc nop = desc_nop();
+		volatile uint32_t *bell;
+		int error;
+
+		fail_nth_begin(n);
+		bell = direct_map_bell(&q);
+		error = errno;
+		if (bell != MAP_FAILED)
+			*bell = 0;
+		done = !fail_nth_end();
+		if (bell == MAP_FAILED)
+			expect_failure(-error);
+		else
+			direct_unmap_bell(bell);
+		direct_wait_asleep(getpid(), q.fd);
+		ck_assert_uint_eq(queue_run(&q, &nop).status, SHARQ_OK);
+		queue_free(&q);
+		direct_all_gone();
+	}
+	report("the doorbell", n - 2);
 }
 END_TEST
 
@@ -284,7 +331,9 @@ Suite *guest_suite(void)
 
 	GUEST_ADD(s, create_unwinds, 300);
 	GUEST_ADD(s, bind_unwinds, 300);
+	GUEST_ADD(s, direct_bind_unwinds, 300);
 	GUEST_ADD(s, mmap_unwinds, 300);
+	GUEST_ADD(s, doorbell_unwinds, 300);
 	GUEST_ADD(s, eventfd_unwinds, 300);
 	GUEST_ADD(s, ioctl_kick_unwinds, 600);
 	GUEST_ADD(s, uring_kick_unwinds, 600);

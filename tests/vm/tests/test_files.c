@@ -244,7 +244,7 @@ static unsigned int pinned_pages(const char *path)
 {
 	unsigned int cached = 0, pinned = 0;
 	char text[64] = "";
-	int r = broker_load("pincheck"), fd;
+	int r = broker_load("pincheck", ""), fd;
 
 	ck_assert_msg(!r || r == -EEXIST, "pincheck: %s", strerror(-r));
 	fd = broker_open(PINCHECK, O_RDWR);

@@ -4,8 +4,7 @@
  * how its client sleeps. Nothing here is a fault in the kernel's log.
  */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,7 +16,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -149,6 +147,64 @@ START_TEST(p2_every_context_taken_is_busy_or_a_shadow_queue)
 		sdxi_ring_free(&r[i]);
 	sdxi_all_gone();
 	free(r);
+}
+END_TEST
+
+#define MANY 500
+#define FEW 4
+
+/* Bound, it says so, and waits until all are. */
+static void one_of_many(uint8_t n, const int up[2], const int go[2])
+{
+	struct sharq_ctl_create c = queue_request(4);
+	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
+	struct sharq_desc copy = desc_copy(dst, src, PAGE);
+	struct queue q;
+	char byte;
+
+	close(go[1]);
+	c.device = sdxi_device().id;
+	q = queue_make(&c);
+	CHILD_EXPECT(write(up[1], "", 1) == 1);
+	CHILD_EXPECT(read(go[0], &byte, 1) == 0);
+	for (uint8_t i = 0; i < 10; i++) {
+		memset(src, n + i, PAGE);
+		CHILD_EXPECT(queue_run(&q, &copy).status == SHARQ_OK);
+		CHILD_EXPECT(filled_with(dst, (uint8_t)(n + i), PAGE));
+	}
+	_exit(0);
+}
+
+START_TEST(p2_500_shadow_clients_beside_4_direct_ones)
+{
+	struct neighbour direct[FEW];
+	static pid_t pids[MANY];
+	int up[2], go[2];
+	char byte;
+
+	for (int i = 0; i < FEW; i++)
+		direct[i] = sdxi_neighbour_start();
+	ck_assert(!pipe2(up, O_CLOEXEC) && !pipe2(go, O_CLOEXEC));
+	for (int i = 0; i < MANY; i++) {
+		pids[i] = spawn();
+		if (!pids[i])
+			one_of_many((uint8_t)i, up, go);
+	}
+	for (int i = 0; i < MANY; i++)
+		ck_assert_int_eq(read(up[0], &byte, 1), 1);
+	queues_left(MANY + FEW);
+	ck_assert_uint_eq(sdxi_device().direct_used, FEW);
+	close(go[1]);
+	for (int i = 0; i < MANY; i++)
+		reap_well(pids[i]);
+	for (int i = 0; i < FEW; i++) {
+		neighbour_advances(&direct[i], 20);
+		neighbour_stop(&direct[i]);
+	}
+	close(go[0]);
+	close(up[0]);
+	close(up[1]);
+	sdxi_all_gone();
 }
 END_TEST
 
@@ -326,23 +382,12 @@ struct talk {
 	bool done;
 };
 
-static void forbid_all(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-	};
-	struct sock_fprog program = { 1, code };
-
-	CHILD_EXPECT(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	CHILD_EXPECT(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
-}
-
 static void silent_client(struct talk *t)
 {
 	struct sdxi_ring r = sdxi_ring_new();
 	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
 
-	forbid_all();
+	forbid_calls();
 	while (t->completed < COMMANDS) {
 		src[0]++;
 		for (unsigned int i = 0; i < SILENT_BATCH - 1; i++)
@@ -567,6 +612,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p3_direct_makes_no_system_call, 60);
 	GUEST_ADD(s, p10_two_processes_copy_their_own, 60);
 	GUEST_ADD(s, p10_ten_processes_copy_their_own, 60);
+	GUEST_ADD(s, p2_500_shadow_clients_beside_4_direct_ones, 120);
 	GUEST_ADD(s, p2_every_context_taken_is_busy_or_a_shadow_queue, 60);
 	GUEST_ADD(s, p4_contexts_and_pasids_come_back, 60);
 	GUEST_ADD(s, p3_who_sleeps_is_woken_and_costs_nothing, 30);

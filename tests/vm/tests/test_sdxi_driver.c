@@ -17,6 +17,7 @@
 #include "guest.h"
 #include "queue.h"
 #include "sdxi_function.h"
+#include "sdxi_load.h"
 #include "trace.h"
 
 #define VIRTIO "/sys/bus/pci/drivers/virtio-pci/"
@@ -24,21 +25,10 @@
 /* Beside an MSI's: a little less than what the driver takes for its tables. */
 #define BEFORE_MSIS "0xfedf0000"
 #define ONE_SHADOW_CONTEXT 1
-#define COMMANDS 32
 
 static struct rng rng = { .state = 4 };
 
 /* ---- the device ---- */
-
-static struct queue sdxi_queue(unsigned int depth)
-{
-	struct sharq_ctl_create c = queue_request(depth);
-
-	c.device = sdxi_device().id;
-	c.pin_bytes = 256 * MIB;
-	c.in_device = COMMANDS;
-	return queue_make(&c);
-}
 
 static void command(enum sdxi_test_cmd cmd, uint64_t arg)
 {
@@ -59,97 +49,6 @@ static void wait_executed(uint64_t n)
 		ck_assert_msg(now_ms() < end, "nothing is done about it");
 		poll(NULL, 0, 1);
 	}
-}
-
-/* ---- a load: COMMANDS copies, each to be answered once ---- */
-
-struct load {
-	struct queue q;
-	uint32_t len;
-	uint8_t *src;
-	uint8_t *dst;
-	unsigned int by_status[SHARQ_STATUS_COUNT];
-};
-
-static struct load load_new(uint32_t len)
-{
-	struct load l = { .q = sdxi_queue(COMMANDS), .len = len };
-
-	l.src = memory((size_t)COMMANDS * len);
-	l.dst = memory((size_t)COMMANDS * len);
-	rng_fill(&rng, l.src, (size_t)COMMANDS * len);
-	return l;
-}
-
-static void load_kick(struct load *l)
-{
-	memset(l->dst, 0, (size_t)COMMANDS * l->len);
-	memset(l->by_status, 0, sizeof(l->by_status));
-	for (unsigned int i = 0; i < COMMANDS; i++) {
-		size_t at = (size_t)i * l->len;
-		struct sharq_desc d =
-			desc_copy(l->dst + at, l->src + at, l->len);
-
-		d.user_data = i;
-		queue_put(&l->q, &d);
-	}
-	queue_kick(&l->q);
-}
-
-static unsigned int completed(const struct load *l)
-{
-	return __atomic_load_n(&l->q.ring->cq_tail, __ATOMIC_ACQUIRE) -
-	       l->q.head;
-}
-
-/* Each once; an OK was copied. A dead queue's file isn't asked. */
-static void load_take(struct load *l)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-	uint64_t seen = 0;
-
-	while (completed(l) < COMMANDS) {
-		ck_assert_msg(now_ms() < end, "%u of %u completions",
-			      completed(l), COMMANDS);
-		poll(NULL, 0, 1);
-	}
-	ck_assert_uint_eq(completed(l), COMMANDS);
-	for (unsigned int i = 0; i < COMMANDS; i++) {
-		struct sharq_cqe cqe = queue_take(&l->q);
-		size_t at = (size_t)cqe.user_data * l->len;
-
-		ck_assert_uint_lt(cqe.user_data, COMMANDS);
-		ck_assert(!(seen & 1ULL << cqe.user_data));
-		seen |= 1ULL << cqe.user_data;
-		ck_assert_uint_lt(cqe.status, SHARQ_STATUS_COUNT);
-		l->by_status[cqe.status]++;
-		if (cqe.status != SHARQ_OK)
-			continue;
-		ck_assert_uint_eq(cqe.produced, l->len);
-		ck_assert(!memcmp(l->src + at, l->dst + at, l->len));
-	}
-}
-
-static void load_take_all_ok(struct load *l)
-{
-	load_take(l);
-	ck_assert_uint_eq(l->by_status[SHARQ_OK], COMMANDS);
-}
-
-static void load_free(struct load *l)
-{
-	queue_free(&l->q);
-	munmap(l->src, (size_t)COMMANDS * l->len);
-	munmap(l->dst, (size_t)COMMANDS * l->len);
-}
-
-static void works(void)
-{
-	struct load l = load_new(10000);
-
-	load_kick(&l);
-	load_take_all_ok(&l);
-	load_free(&l);
 }
 
 /* ---- what it serves ---- */
@@ -178,16 +77,6 @@ START_TEST(p1_device_says_what_it_has)
 }
 END_TEST
 
-/* As the system sees it, from elsewhere. */
-static unsigned int group_of(const char *slot)
-{
-	char path[128], to[128] = "";
-
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/iommu_group", slot);
-	ck_assert_int_gt(readlink(path, to, sizeof(to) - 1), 0);
-	return (unsigned int)atoi(strrchr(to, '/') + 1);
-}
-
 START_TEST(p1_device_says_what_its_dma_goes_through)
 {
 	struct sharq_ctl_dma dma = { .size = sizeof(dma),
@@ -198,7 +87,7 @@ START_TEST(p1_device_says_what_its_dma_goes_through)
 	ck_assert_uint_eq(dma.flags, SHARQ_DMA_ADDRESSES | SHARQ_DMA_GROUP |
 					     SHARQ_DMA_COHERENT |
 					     SHARQ_DMA_ATS | SHARQ_DMA_PRI);
-	ck_assert_uint_eq(dma.group, group_of(SDXI_ADDRESS));
+	ck_assert_uint_eq(dma.group, sdxi_group());
 	ck_assert_str_eq(dma.owner, "sharq");
 	ck_assert_uint_ge(dma.address_bits, 39);
 	/* The model's pasid-bits. */
@@ -356,11 +245,11 @@ START_TEST(p10_reserved_regions_are_left_out)
 	ck_assert(!broker_write(IOVA_BASE, BEFORE_MSIS));
 	sdxi_unbind();
 	sdxi_bind_again();
-	works();
+	load_works();
 	sdxi_unbind();
 	ck_assert(!broker_write(IOVA_BASE, "0x1000000"));
 	sdxi_bind_again();
-	works();
+	load_works();
 }
 END_TEST
 
@@ -430,26 +319,11 @@ START_TEST(p10_shared_group_is_refused_and_named)
 	ck_assert(logged(log, "is shared"));
 	neighbour(VIRTIO "bind");
 	close(log);
-	works();
+	load_works();
 }
 END_TEST
 
 /* ---- going away ---- */
-
-static void expect_dead(const struct queue *q)
-{
-	ck_assert(queue_poll(q->fd, 0) & POLLHUP);
-	ck_assert_int_eq(queue_ioctl_kick(q->fd, 1), -ESHUTDOWN);
-}
-
-static void expect_gone(struct load *l)
-{
-	load_take(l);
-	ck_assert_uint_eq(l->by_status[SHARQ_OK] + l->by_status[SHARQ_RESET] +
-				  l->by_status[SHARQ_CANCELED],
-			  COMMANDS);
-	expect_dead(&l->q);
-}
 
 /* The clients' files stay open meanwhile, and don't hold it up. */
 START_TEST(p14_unbind_under_load_answers_all)
@@ -462,13 +336,13 @@ START_TEST(p14_unbind_under_load_answers_all)
 		load_kick(&b);
 		sdxi_unbind();
 		ck_assert(!sdxi_find(&after));
-		expect_gone(&a);
-		expect_gone(&b);
+		load_is_gone(&a);
+		load_is_gone(&b);
 		sdxi_bind_again();
 		after = sdxi_device();
 		ck_assert_uint_ne(before.id, after.id);
 		ck_assert_str_eq(before.name, after.name);
-		works();
+		load_works();
 		load_free(&a);
 		load_free(&b);
 	}
@@ -489,10 +363,10 @@ START_TEST(p14_removal_under_load_answers_all)
 		load_kick(&l);
 		ck_assert(!broker_write(path, "1"));
 		ck_assert(!sdxi_find(&gone));
-		expect_gone(&l);
+		load_is_gone(&l);
 		load_free(&l);
 		ck_assert(!broker_write("/sys/bus/pci/rescan", "1"));
-		works();
+		load_works();
 	}
 }
 END_TEST
@@ -507,11 +381,11 @@ START_TEST(p14_unbind_of_a_hanging_function_answers_all)
 	sdxi_unbind();
 	load_take(&l);
 	ck_assert_uint_eq(l.by_status[SHARQ_OK], 0);
-	expect_dead(&l.q);
+	sdxi_queue_is_dead(&l.q);
 	load_free(&l);
 	command(SDXI_TEST_BEHAVE, 0);
 	sdxi_bind_again();
-	works();
+	load_works();
 }
 END_TEST
 
@@ -529,13 +403,13 @@ START_TEST(p14_vanished_function_answers_all)
 		ck_assert(now_ms() < end);
 		poll(NULL, 0, 1);
 	}
-	expect_gone(&l);
+	load_is_gone(&l);
 	ck_assert_uint_eq(l.by_status[SHARQ_OK], 0);
 	load_free(&l);
 	command(SDXI_TEST_BEHAVE, 0);
 	sdxi_unbind();
 	sdxi_bind_again();
-	works();
+	load_works();
 }
 END_TEST
 
@@ -587,9 +461,9 @@ START_TEST(p13_who_hangs_it_twice_is_quarantined)
 		poll(NULL, 0, 1);
 	ck_assert_uint_eq(queue_take(&q).status, SHARQ_TIMEOUT);
 	ck_assert_uint_eq(queue_seen(q.id).state, SHARQ_QUEUE_QUARANTINED);
-	expect_dead(&q);
+	sdxi_queue_is_dead(&q);
 	command(SDXI_TEST_BEHAVE, 0);
-	works();
+	load_works();
 	queue_free(&q);
 }
 END_TEST
@@ -623,13 +497,13 @@ START_TEST(p13_function_that_always_hangs_is_given_up)
 	while (sdxi_find(&gone))
 		poll(NULL, 0, 1);
 	for (int i = 0; i < QUEUES; i++) {
-		expect_dead(&q[i]);
+		sdxi_queue_is_dead(&q[i]);
 		queue_free(&q[i]);
 	}
 	command(SDXI_TEST_BEHAVE, 0);
 	sdxi_unbind();
 	sdxi_bind_again();
-	works();
+	load_works();
 }
 END_TEST
 
@@ -680,7 +554,7 @@ START_TEST(p13_error_is_its_owners_and_names_the_operand)
 	ck_assert_uint_eq(l.by_status[SHARQ_FAULT_WRITE], 1);
 	ck_assert_uint_eq(l.by_status[SHARQ_OK], COMMANDS - 1);
 	load_free(&l);
-	works();
+	load_works();
 }
 END_TEST
 

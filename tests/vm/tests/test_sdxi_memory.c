@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -80,20 +79,6 @@ START_TEST(p3_pages_that_nobody_touched_are_asked_for)
 }
 END_TEST
 
-static void tell(int fd)
-{
-	CHILD_EXPECT(write(fd, "", 1) == 1);
-}
-
-static void hear(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char byte;
-
-	CHILD_EXPECT(poll(&p, 1, PATIENCE_MS) == 1);
-	CHILD_EXPECT(read(fd, &byte, 1) == 1);
-}
-
 /* Both have both: the parent's device writes to one, the child's to the other. */
 START_TEST(p4_device_copies_on_write)
 {
@@ -116,20 +101,20 @@ START_TEST(p4_device_copies_on_write)
 		struct sdxi_ring mine = sdxi_ring_new();
 
 		copies(&mine, b, src, 4 * PAGE);
-		tell(up[1]);
-		hear(down[0]);
+		peer_tell(up[1]);
+		peer_hear(down[0]);
 		CHILD_EXPECT(filled_with(a, 1, 4 * PAGE));
 		CHILD_EXPECT(filled_with(b, 3, 4 * PAGE));
 		sdxi_ring_free(&mine);
 		_exit(0);
 	}
-	hear(up[0]);
+	peer_hear(up[0]);
 	before = page_requests();
 	copies(&r, a, src, 4 * PAGE);
 	ck_assert_uint_ge(page_requests(), before + 4);
 	ck_assert(filled_with(a, 3, 4 * PAGE));
 	ck_assert(filled_with(b, 2, 4 * PAGE));
-	tell(down[1]);
+	peer_tell(down[1]);
 	reap_well(pid);
 	copies(&r, src, b, 4 * PAGE);
 	ck_assert(filled_with(src, 2, 4 * PAGE));

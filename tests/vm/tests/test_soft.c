@@ -452,6 +452,48 @@ START_TEST(small_source_is_read_after_what_it_waits_for)
 }
 END_TEST
 
+/* A kick of many, among them a wrong one and one that orders. */
+START_TEST(nops_and_what_is_among_them_complete_once)
+{
+	const unsigned int nops = 200, wrong = 130, odd = 170;
+	struct queue q = queue_new(256);
+	struct sharq_ctl_stats s;
+
+	/* The second time the ring ends among them. */
+	for (int round = 0; round < 2; round++) {
+		bool seen[200] = { false };
+
+		for (unsigned int i = 0; i < nops; i++) {
+			struct sharq_desc d = desc_nop();
+
+			if (i == odd)
+				d.flags = SHARQ_DESC_FENCE;
+			d.reserved[2] = i == wrong;
+			d.user_data = i;
+			queue_put(&q, &d);
+		}
+		queue_kick(&q);
+		queue_wait(&q, nops);
+		for (unsigned int i = 0; i < nops; i++) {
+			struct sharq_cqe c = queue_take(&q);
+
+			ck_assert_uint_lt(c.user_data, nops);
+			ck_assert(!seen[c.user_data]);
+			seen[c.user_data] = true;
+			ck_assert_uint_eq(c.status,
+					  c.user_data == wrong
+						  ? SHARQ_BAD_DESCRIPTOR
+						  : SHARQ_OK);
+		}
+	}
+	s = queue_stats(q.id);
+	ck_assert_uint_eq(s.commands, 2 * nops);
+	ck_assert_uint_eq(s.by_status[SHARQ_OK], 2 * (nops - 1));
+	ck_assert_uint_eq(s.in_flight, 0);
+	queue_free(&q);
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("soft");
@@ -465,5 +507,6 @@ Suite *guest_suite(void)
 	if (queue_bind_request().path == SHARQ_BIND_SHADOW)
 		GUEST_ADD(s, small_command_overtakes_a_big_one, 60);
 	GUEST_ADD(s, small_source_is_read_after_what_it_waits_for, 60);
+	GUEST_ADD(s, nops_and_what_is_among_them_complete_once, 60);
 	return s;
 }

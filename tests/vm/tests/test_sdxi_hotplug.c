@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+/*
+ * An SDXI function is taken out of the running machine, with commands in flight,
+ * and put in again.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "sdxi_function.h"
+#include "sdxi_load.h"
+#include "sdxi_neighbour.h"
+#include "sdxi_slot.h"
+
+#define SHADOW_CONTEXT 1
+
+/* As the driver of the other function found at its start. */
+static bool has_direct(void)
+{
+	struct sharq_ctl_device d;
+
+	sdxi_choose(SDXI_ADDRESS);
+	d = sdxi_device();
+	return d.reason == SHARQ_REASON_NONE;
+}
+
+/* ---- who works beside it, on the other function and on soft0 ---- */
+
+struct others {
+	unsigned int n;
+	struct neighbour all[4];
+};
+
+static struct others others_start(bool direct)
+{
+	struct others o = { 0 };
+
+	sdxi_choose(SDXI_ADDRESS);
+	o.all[o.n++] = neighbour_start();
+	o.all[o.n++] = neighbour_start_direct();
+	o.all[o.n++] = sdxi_neighbour_start_shadow();
+	if (direct)
+		o.all[o.n++] = sdxi_neighbour_start();
+	return o;
+}
+
+static void others_advance(const struct others *o)
+{
+	for (unsigned int i = 0; i < o->n; i++)
+		neighbour_advances(&o->all[i], 2);
+}
+
+static void others_stop(struct others *o)
+{
+	for (unsigned int i = 0; i < o->n; i++)
+		neighbour_stop(&o->all[i]);
+}
+
+/* ---- the function in the slot ---- */
+
+static void expect_no_device(void)
+{
+	struct sharq_ctl_device gone;
+
+	ck_assert(!sdxi_find(&gone));
+	ck_assert(access(PCI_DEVICES SDXI_SLOT, F_OK) && errno == ENOENT);
+}
+
+static void plugged_works(bool direct)
+{
+	load_works();
+	if (direct)
+		ring_load_works();
+}
+
+/* What is in flight when the function is pulled. */
+struct flight {
+	bool direct;
+	struct load shadow[2];
+	struct ring_load ring[2];
+};
+
+enum how {
+	BUSY,
+	HANGING,
+	VANISHED
+};
+
+static struct flight take_off(bool direct, enum how how)
+{
+	struct flight f = { .direct = direct };
+
+	for (int i = 0; i < 2; i++) {
+		f.shadow[i] = load_new(i ? 3000 : 256 * KIB);
+		if (direct)
+			f.ring[i] = ring_load_new();
+	}
+	if (how != BUSY)
+		sdxi_misbehave(SHADOW_CONTEXT, SDXI_TEST_HANG, 0);
+	for (int i = 0; direct && i < 2; i++) {
+		if (how != BUSY)
+			sdxi_misbehave(sdxi_context(&f.ring[i].r),
+				       SDXI_TEST_HANG, 0);
+		ring_load_put(&f.ring[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		load_kick(&f.shadow[i]);
+	if (how == VANISHED)
+		sdxi_misbehave(0, SDXI_TEST_VANISH, 0);
+	return f;
+}
+
+/* The driver gives it time, and may have found out whose command hung at last. */
+static void crash_hanging(struct load *l)
+{
+	load_take(l);
+	ck_assert_uint_le(l->by_status[SHARQ_TIMEOUT], 1);
+	ck_assert_uint_eq(l->by_status[SHARQ_TIMEOUT] +
+				  l->by_status[SHARQ_RESET] +
+				  l->by_status[SHARQ_CANCELED],
+			  COMMANDS);
+	sdxi_queue_is_dead(&l->q);
+	ck_assert_uint_eq(queue_seen(l->q.id).state, SHARQ_QUEUE_GONE);
+}
+
+static void crash_shadow(struct load *l, enum how how)
+{
+	if (how == HANGING)
+		crash_hanging(l);
+	else
+		load_is_gone(l);
+	ck_assert(how == BUSY || !l->by_status[SHARQ_OK]);
+	load_free(l);
+}
+
+/* All are answered once; what hung wasn't done. */
+static void crash(struct flight *f, enum how how)
+{
+	for (int i = 0; i < 2; i++) {
+		crash_shadow(&f->shadow[i], how);
+		if (f->direct)
+			ck_assert(!ring_load_is_gone(&f->ring[i]) ||
+				  how == BUSY);
+	}
+}
+
+/* The clients' files and mappings stay until it has come back. */
+static void unplug_in_flight(enum how how)
+{
+	bool direct = has_direct();
+	struct others others = others_start(direct);
+
+	sdxi_slot_plug();
+	plugged_works(direct);
+	for (int round = 0; round < (how == BUSY ? 2 : 1); round++) {
+		struct flight f = take_off(direct, how);
+
+		sdxi_slot_unplug();
+		expect_no_device();
+		others_advance(&others);
+		sdxi_slot_plug();
+		plugged_works(direct);
+		crash(&f, how);
+	}
+	sdxi_slot_unplug();
+	expect_no_device();
+	others_advance(&others);
+	others_stop(&others);
+	queues_left(0);
+}
+
+START_TEST(p14_unplug_under_load_answers_all)
+{
+	unplug_in_flight(BUSY);
+}
+END_TEST
+
+START_TEST(p14_unplug_of_a_hanging_function_answers_all)
+{
+	unplug_in_flight(HANGING);
+}
+END_TEST
+
+/* Pulled before anybody could be asked. */
+START_TEST(p14_unplug_of_a_vanished_function_answers_all)
+{
+	unplug_in_flight(VANISHED);
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("sdxi hotplug");
+
+	GUEST_ADD(s, p14_unplug_under_load_answers_all, 60);
+	GUEST_ADD(s, p14_unplug_of_a_hanging_function_answers_all, 60);
+	GUEST_ADD(s, p14_unplug_of_a_vanished_function_answers_all, 60);
+	return s;
+}

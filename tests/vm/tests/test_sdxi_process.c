@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Direct queues on the SDXI function and their client's process: fork, exec, exit,
+ * SIGKILL at any time; and what others see of it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuse.h"
+#include "guest.h"
+#include "handover.h"
+#include "sdxi_function.h"
+#include "sdxi_load.h"
+#include "sdxi_neighbour.h"
+#include "sdxi_ring.h"
+
+#define KILLS 50
+#define NEIGHBOURS 8
+
+static struct rng rng = { .state = 21 };
+
+/* ---- fork, exec, and who isn't the client ---- */
+
+static bool mapped(const volatile void *p)
+{
+	unsigned char there;
+
+	return !mincore((void *)p, PAGE, &there) || errno != ENOMEM;
+}
+
+static bool can_map(int fd, uint64_t size, uint64_t offset)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		       (off_t)offset);
+
+	return p != MAP_FAILED || errno != EPERM;
+}
+
+static void refused_everywhere(const struct sdxi_ring *r)
+{
+	struct sharq_bind bind = queue_bind_request();
+	struct sharq_eventfd event = { .size = sizeof(event), .fd = -1 };
+	const struct sharq_bind *b = &r->bind;
+
+	CHILD_EXPECT(queue_poll(r->fd, POLLIN) & POLLERR);
+	CHILD_EXPECT(queue_bind(r->fd, &bind) == -EPERM);
+	CHILD_EXPECT(queue_ioctl_kick(r->fd, 1) == -EPERM);
+	CHILD_EXPECT(sdxi_ring_start(r, r->area) == -EPERM);
+	CHILD_EXPECT(ioctl(r->fd, SHARQ_EVENTFD, &event) && errno == EPERM);
+	CHILD_EXPECT(!can_map(r->fd, b->map_size, b->map_offset));
+	CHILD_EXPECT(!can_map(r->fd, PAGE, b->bell_offset));
+	CHILD_EXPECT(!can_map(r->fd, b->area_size, b->area_offset));
+}
+
+START_TEST(p4_fork_with_commands_in_flight)
+{
+	uint8_t *src = memory(COMMANDS * PAGE), *dst = memory(COMMANDS * PAGE);
+	struct sdxi_ring r;
+	pid_t pid;
+
+	rng_fill(&rng, src, COMMANDS * PAGE);
+	r = ring_new_hung(dst, src, PAGE);
+	ck_assert(madvise(r.area, r.bind.area_size, MADV_DOFORK));
+	ck_assert(madvise((void *)r.bell, PAGE, MADV_DOFORK));
+	pid = spawn();
+	if (!pid) {
+		CHILD_EXPECT(!mapped(r.area));
+		CHILD_EXPECT(!mapped(r.bell));
+		CHILD_EXPECT(!mapped(r.rings));
+		refused_everywhere(&r);
+		/* What it has is as it was when it was born. */
+		sdxi_behave();
+		ring_load_works();
+		CHILD_EXPECT(filled_with(dst, 0, COMMANDS * PAGE));
+		_exit(0);
+	}
+	reap_well(pid);
+	for (int i = 0; i < COMMANDS; i++)
+		ck_assert_uint_eq(sdxi_take(&r), SHARQ_OK);
+	ck_assert(!memcmp(dst, src, COMMANDS * PAGE));
+	sdxi_ring_free(&r);
+	sdxi_all_gone();
+}
+END_TEST
+
+START_TEST(p4_who_is_handed_the_file_is_refused)
+{
+	struct sdxi_ring r;
+	int pair[2];
+	pid_t pid;
+
+	handover_pair(pair);
+	/* No child of the client's. */
+	pid = spawn();
+	if (!pid) {
+		r.bind = queue_bind_request();
+		r.fd = handover_receive(pair[1]);
+		CHILD_EXPECT(read(pair[1], &r.bind, sizeof(r.bind)) ==
+			     sizeof(r.bind));
+		refused_everywhere(&r);
+		_exit(0);
+	}
+	r = sdxi_ring_new();
+	handover_send(pair[0], r.fd);
+	ck_assert(write(pair[0], &r.bind, sizeof(r.bind)) == sizeof(r.bind));
+	reap_well(pid);
+	ck_assert_uint_eq(sdxi_run(&r, sdxi_nop()), SHARQ_OK);
+	close(pair[0]);
+	close(pair[1]);
+	sdxi_ring_free(&r);
+	sdxi_all_gone();
+}
+END_TEST
+
+/* ---- the end of a process ---- */
+
+enum end {
+	BY_KILL,
+	BY_EXEC,
+	BY_EXIT,
+	BY_EXIT_WITHOUT_FILE,
+	ENDS
+};
+
+int guest_execed(const char *what, int fd)
+{
+	return strcmp(what, "nothing") || fd != -1;
+}
+
+static void end(enum end how, int fd)
+{
+	if (how == BY_EXIT_WITHOUT_FILE)
+		close(fd);
+	if (how == BY_EXEC)
+		guest_exec("nothing", -1);
+	if (how == BY_KILL)
+		raise(SIGKILL);
+	_exit(0);
+}
+
+static void reap_end(pid_t pid, enum end how)
+{
+	int status = reap(pid);
+
+	if (how == BY_KILL)
+		ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	else
+		ck_assert_int_eq(status, 0);
+}
+
+/* In mid-command, in each way. */
+START_TEST(p5_process_ends_while_its_context_hangs)
+{
+	struct neighbour other = sdxi_neighbour_start();
+
+	for (enum end how = 0; how < ENDS; how++) {
+		pid_t pid = spawn();
+
+		if (!pid) {
+			uint8_t *buf = memory(2 * COMMANDS * PAGE);
+			struct sdxi_ring r =
+				ring_new_hung(buf, buf + COMMANDS * PAGE, PAGE);
+
+			CHILD_EXPECT(!sdxi_done(&r));
+			end(how, r.fd);
+		}
+		reap_end(pid, how);
+		queues_left(1);
+		sdxi_behave();
+		neighbour_advances(&other, 5);
+	}
+	neighbour_stop(&other);
+	ring_load_works();
+	sdxi_all_gone();
+}
+END_TEST
+
+#define HANGING 2
+
+/*
+ * Its device waits for pages that nobody delivers, to read and to write them. As
+ * long as it does the kernel lets the client change none of its mappings.
+ */
+static void client_in_fuse(const struct fuse *f, int flags, enum end how,
+			   int up, int down)
+{
+	uint8_t *map = fuse_map(f, flags), *mine = memory(64 * KIB);
+	struct sdxi_ring r[HANGING];
+
+	for (int i = 0; i < HANGING; i++)
+		r[i] = sdxi_ring_new();
+	for (int i = 0; i < HANGING; i++) {
+		uint8_t *at = map + i * FUSE_FILE_SIZE / HANGING + 100;
+
+		sdxi_put(&r[i], i ? sdxi_copy(at, mine, 5000)
+				  : sdxi_copy(mine, at, 5000));
+		sdxi_bell(&r[i]);
+		CHILD_EXPECT(write(up, &r[i].id, 8) == 8);
+	}
+	peer_hear(down);
+	CHILD_EXPECT(!sdxi_done(&r[0]) && !sdxi_done(&r[1]));
+	end(how, r[0].fd);
+}
+
+/*
+ * It is gone, and its queues are dead, though its memory, and with that they, stay
+ * until the file system answers.
+ */
+static void hang_in_fuse(int flags, enum end how)
+{
+	struct neighbour other = sdxi_neighbour_start();
+	struct neighbour shadow = sdxi_neighbour_start_shadow();
+	struct fuse f = fuse_new(FUSE_READ);
+	uint64_t ids[HANGING];
+	int up[2], down[2];
+	pid_t pid;
+
+	ck_assert(!pipe2(up, O_CLOEXEC) && !pipe2(down, O_CLOEXEC));
+	pid = spawn();
+	if (!pid)
+		client_in_fuse(&f, flags, how, up[1], down[0]);
+	for (int i = 0; i < HANGING; i++) {
+		fuse_wait(&f);
+		ck_assert(read(up[0], &ids[i], 8) == 8);
+	}
+	neighbour_advances(&other, 20);
+	/* Others come and go. */
+	ring_load_works();
+	peer_tell(down[1]);
+	reap_end(pid, how);
+	/* Of the first nobody but the mapping knows, if its file was closed. */
+	for (int i = how == BY_EXIT_WITHOUT_FILE; i < HANGING; i++)
+		ck_assert_msg(queue_seen(ids[i]).state == SHARQ_QUEUE_GONE,
+			      "queue %d: state %u", i,
+			      queue_seen(ids[i]).state);
+	neighbour_advances(&other, 20);
+	neighbour_advances(&shadow, 5);
+	ring_load_works();
+	ring_load_works();
+	fuse_free(&f);
+	neighbour_stop(&other);
+	neighbour_stop(&shadow);
+	for (int i = 0; i < 2; i++) {
+		close(up[i]);
+		close(down[i]);
+	}
+	sdxi_all_gone();
+}
+
+START_TEST(p13_fuse_never_answers_and_the_client_is_killed)
+{
+	hang_in_fuse(MAP_PRIVATE, BY_KILL);
+	hang_in_fuse(MAP_SHARED, BY_KILL);
+}
+END_TEST
+
+START_TEST(p13_fuse_never_answers_and_the_client_execs)
+{
+	hang_in_fuse(MAP_SHARED, BY_EXEC);
+}
+END_TEST
+
+START_TEST(p13_fuse_never_answers_and_the_client_exits)
+{
+	hang_in_fuse(MAP_SHARED, BY_EXIT);
+	hang_in_fuse(MAP_PRIVATE, BY_EXIT_WITHOUT_FILE);
+}
+END_TEST
+
+/* ---- killed at any time ---- */
+
+enum victim {
+	BUSY,
+	COLD,
+	SLOW,
+	BINDING,
+	TWO_QUEUES,
+	VICTIMS
+};
+
+static void bind_for_ever(void)
+{
+	for (;;) {
+		struct sdxi_ring r = sdxi_ring_new();
+
+		if (rng_next(&rng) & 1)
+			sdxi_run(&r, sdxi_nop());
+		sdxi_ring_free(&r);
+	}
+}
+
+/* It says so when it is at it. */
+static void victim(unsigned int seed, int up)
+{
+	uint8_t *room = mmap(NULL, 18 * MIB, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct sdxi_ring r[2];
+	enum victim kind = seed % VICTIMS;
+
+	rng.state = seed;
+	ck_assert(room != MAP_FAILED);
+	if (kind == BUSY)
+		memset(room, 1, 18 * MIB);
+	if (kind == BINDING) {
+		peer_tell(up);
+		bind_for_ever();
+	}
+	for (int i = 0; i < (kind == TWO_QUEUES ? 2 : 1); i++) {
+		r[i] = sdxi_ring_new();
+		ring_fill(&r[i], &rng, room, room + 9 * MIB);
+		if (kind == SLOW)
+			sdxi_misbehave(2 + seed / VICTIMS % NEIGHBOURS,
+				       SDXI_TEST_DELAY, 5);
+		sdxi_bell(&r[i]);
+	}
+	peer_tell(up);
+	for (;;)
+		pause();
+}
+
+static void kill_one(unsigned int seed)
+{
+	int up[2], status;
+	pid_t pid;
+
+	ck_assert(!pipe2(up, O_CLOEXEC));
+	pid = spawn();
+	if (!pid)
+		victim(seed, up[1]);
+	peer_hear(up[0]);
+	/* Any time will do. */
+	poll(NULL, 0, (int)(rng_next(&rng) % 20));
+	ck_assert(!kill(pid, SIGKILL));
+	status = reap(pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	close(up[0]);
+	close(up[1]);
+}
+
+START_TEST(p5_killed_at_any_time_beside_8_others)
+{
+	struct neighbour (*const start[])(void) = {
+		sdxi_neighbour_start,	     sdxi_neighbour_start,
+		sdxi_neighbour_start,	     sdxi_neighbour_start_faulting,
+		sdxi_neighbour_start_shadow, sdxi_neighbour_start_shadow,
+		neighbour_start_direct,	     neighbour_start,
+	};
+	unsigned int kills = guest_parameter("kills", KILLS);
+	struct neighbour others[NEIGHBOURS];
+
+	for (int i = 0; i < NEIGHBOURS; i++)
+		others[i] = start[i]();
+	for (unsigned int i = 0; i < kills; i++) {
+		kill_one(i);
+		sdxi_behave();
+	}
+	queues_left(NEIGHBOURS);
+	for (int i = 0; i < NEIGHBOURS; i++) {
+		neighbour_advances(&others[i], 1);
+		neighbour_stop(&others[i]);
+	}
+	sdxi_all_gone();
+	printf("%u clients killed\n", kills);
+}
+END_TEST
+
+Suite *guest_suite(void)
+{
+	Suite *s = suite_create("sdxi process");
+
+	GUEST_ADD(s, p4_fork_with_commands_in_flight, 30);
+	GUEST_ADD(s, p4_who_is_handed_the_file_is_refused, 30);
+	GUEST_ADD(s, p5_process_ends_while_its_context_hangs, 30);
+	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 60);
+	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_execs, 60);
+	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_exits, 60);
+	GUEST_ADD(s, p5_killed_at_any_time_beside_8_others, 300);
+	return s;
+}
