@@ -29,12 +29,14 @@
  * @pauses: how many it has begun
  * @go_on:  how many it may end
  * @wrong:  the line that found something wrong
+ * @command, @status: the last completion that it took
  */
 struct talk {
 	unsigned int path;
 	bool sleeper;
 	unsigned int pauses, go_on, completed;
 	int wrong;
+	unsigned int command, status;
 };
 
 /* Its own end apart. */
@@ -106,6 +108,8 @@ static void silent_batch(struct session *c, struct talk *t, uint8_t *dst,
 		if (r == -EAGAIN)
 			continue;
 		SILENT(!r && cqe->user_data < BATCH);
+		t->command = (unsigned int)cqe->user_data;
+		t->status = cqe->status;
 		SILENT(!(seen & 1ULL << cqe->user_data));
 		seen |= 1ULL << cqe->user_data;
 		if (cqe->user_data % 8 == 1)
@@ -242,8 +246,11 @@ static void makes_no_system_call(void)
 	       WTERMSIG(status),
 	       WTERMSIG(status) == SIGSYS ? "a system call" : "not a call",
 	       t->completed);
-	EXPECT(!status, "line %d says it's wrong, after %u", t->wrong,
-	       t->completed);
+	EXPECT(!status,
+	       "line %d says it's wrong, after %u and command %u with status "
+	       "%s",
+	       t->wrong, t->completed, t->command,
+	       sharq_status_name(t->status));
 	EXPECT_EQ(t->completed, COMMANDS, "commands");
 	EXPECT_EQ(t->pauses, pauses, "pauses");
 	/* Each pause but the first one was one. */

@@ -2,6 +2,7 @@
 /* DMA: without a PASID through the IOMMU, with one to where the ATC says. */
 #include "model.h"
 #include <errno.h>
+#include <string.h>
 
 #define PCI_COMMAND 4
 #define PCI_COMMAND_MASTER 4
@@ -45,13 +46,40 @@ int memory_translate(struct function *fn, struct context *cxt,
 	return 0;
 }
 
+/*
+ * A word is stored once. QEMU copies it by memmove(), which may store it twice:
+ * what its reader, who has seen the first, writes there before the second would be
+ * lost.
+ */
+static int store(const struct place *place, const void *data, uint64_t len)
+{
+	const MemTxAttrs attributes = { .unspecified = true };
+	uint32_t result = MEMTX_OK, word;
+	uint64_t words;
+
+	if (len == sizeof(words)) {
+		memcpy(&words, data, len);
+		address_space_stq_le(place->as, place->addr, le64toh(words),
+				     attributes, &result);
+	} else if (len == sizeof(word)) {
+		memcpy(&word, data, len);
+		address_space_stl_le(place->as, place->addr, le32toh(word),
+				     attributes, &result);
+	} else {
+		return address_space_rw(place->as, place->addr, attributes,
+					(void *)data, len, true);
+	}
+	return (int)result;
+}
+
 /* The IOMMU refuses an untranslated access only here. */
 int memory_access(const struct place *place, void *data, uint64_t len,
 		  bool write)
 {
-	int ret = address_space_rw(place->as, place->addr,
-				   (MemTxAttrs){ .unspecified = true }, data,
-				   len, write);
+	const MemTxAttrs attributes = { .unspecified = true };
+	int ret = write ? store(place, data, len)
+			: address_space_rw(place->as, place->addr, attributes,
+					   data, len, false);
 
 	if (ret == MEMTX_OK)
 		return 0;

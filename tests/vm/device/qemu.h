@@ -139,6 +139,10 @@ extern AddressSpace address_space_memory;
 MemoryRegion *get_system_memory(void);
 int address_space_rw(AddressSpace *space, hwaddr addr, MemTxAttrs attributes,
 		     void *buffer, hwaddr len, bool write);
+void address_space_stl_le(AddressSpace *space, hwaddr addr, uint32_t value,
+			  MemTxAttrs attributes, uint32_t *result);
+void address_space_stq_le(AddressSpace *space, hwaddr addr, uint64_t value,
+			  MemTxAttrs attributes, uint32_t *result);
 void memory_region_init(MemoryRegion *region, Object *owner, const char *name,
 			uint64_t size);
 void memory_region_init_io(MemoryRegion *region, Object *owner,
