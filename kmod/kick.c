@@ -8,15 +8,14 @@
 #include "sharq.h"
 #include "trace.h"
 
-/* Completions that are posted together. */
-#define POSTS 16
+/* Completions that are posted together, from the stack. */
+#define POSTS 32
 /* With so much to do the device begins while the kick goes on. */
 #define HAND_OVER SZ_256K
 
 /*
  * struct kick - one kick; kick_lock is held
- * @idle:     no command before this kick makes one of it wait, but by its FENCE
- * @ordered:  it accepted one that has FENCE or LINK
+ * @idle:     nothing makes the next command wait, but its own FENCE
  * @now:      when its first request was accepted, or 0
  * @accepted: for the scheduler; of so many @bytes
  * @posts:    how many of @post are to be posted
@@ -26,7 +25,6 @@ struct kick {
 	struct sharq_batch *batch;
 	bool nonblock;
 	bool idle;
-	bool ordered;
 	u64 now;
 	struct list_head accepted;
 	u64 bytes;
@@ -55,7 +53,7 @@ static void hand_over(struct kick *k)
 /* Would a descriptor that comes now have nothing to wait for? */
 static bool is_next(const struct kick *k, u16 flags)
 {
-	if (!k->idle || k->ordered)
+	if (!k->idle)
 		return false;
 	if (!(flags & SHARQ_DESC_FENCE))
 		return true;
@@ -85,7 +83,7 @@ static void accept_request(struct kick *k, struct sharq_request *r)
 	if (r->batch)
 		kref_get(&r->batch->refs);
 	if (r->desc.flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK))
-		k->ordered = true;
+		k->idle = false;
 	list_add_tail(&r->node, &k->accepted);
 	k->bytes += r->desc.len;
 }

@@ -63,7 +63,7 @@ static int copy(struct context *cxt, const struct op *op, struct fault *fault)
 		done += part;
 		if (wrong->fail_copy && done == wrong->fail_after) {
 			wrong->fail_copy = false;
-			return buffer_fault(fault, 1, -EIO);
+			return buffer_fault(fault, wrong->fail_buffer, -EIO);
 		}
 		if (done % (16 * CHUNK) == 0) {
 			context_wake(cxt);

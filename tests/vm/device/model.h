@@ -62,6 +62,7 @@ struct misbehaviour {
 	uint64_t drops;
 	bool fail_copy;
 	uint64_t fail_after;
+	int fail_buffer;
 	bool corrupt_index;
 	uint64_t index;
 };

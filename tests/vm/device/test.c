@@ -81,7 +81,9 @@ static void misbehave(struct function *fn, enum sdxi_test_cmd cmd)
 		wrong->drops = fn->test_arg;
 		break;
 	case SDXI_TEST_FAIL_COPY:
+	case SDXI_TEST_FAIL_READ:
 		wrong->fail_copy = true;
+		wrong->fail_buffer = cmd == SDXI_TEST_FAIL_COPY;
 		wrong->fail_after = fn->test_arg;
 		break;
 	case SDXI_TEST_CORRUPT_INDEX:

@@ -68,6 +68,8 @@ enum sdxi_test_cmd {
 	SDXI_TEST_TRY_READ = 10,
 	/* It writes there how often it has tried. */
 	SDXI_TEST_TRY_WRITE = 11,
+	/* As FAIL_COPY, which says that it can't write: it says it can't read. */
+	SDXI_TEST_FAIL_READ = 12,
 };
 
 #endif

@@ -544,17 +544,23 @@ START_TEST(p14_function_in_error_state_is_started_again)
 }
 END_TEST
 
-START_TEST(p13_error_is_its_owners_and_names_the_operand)
+static void names(enum sdxi_test_cmd cmd, enum sharq_status status)
 {
 	struct load l = load_new(5000);
 
-	command(SDXI_TEST_FAIL_COPY, 1000);
+	command(cmd, 1000);
 	load_kick(&l);
 	load_take(&l);
-	ck_assert_uint_eq(l.by_status[SHARQ_FAULT_WRITE], 1);
+	ck_assert_uint_eq(l.by_status[status], 1);
 	ck_assert_uint_eq(l.by_status[SHARQ_OK], COMMANDS - 1);
 	load_free(&l);
 	load_works();
+}
+
+START_TEST(p13_error_is_its_owners_and_names_the_operand)
+{
+	names(SDXI_TEST_FAIL_COPY, SHARQ_FAULT_WRITE);
+	names(SDXI_TEST_FAIL_READ, SHARQ_FAULT_READ);
 }
 END_TEST
 
