@@ -204,6 +204,8 @@ void push_by_call(struct sharq_queue *q)
 	};
 
 	q->front.ring = (struct sharq_ring *)&dead;
+	/* What a dead queue's device still has to complete stands in the ring. */
+	q->front.entries = &q->sqes->desc;
 }
 
 void push_in_place(struct sharq_queue *q, uint32_t *bell)

@@ -67,7 +67,6 @@ static int alloc_tables(struct sharq_queue *q)
 	for (uint32_t i = 0; i < n; i++)
 		q->free[i] = (uint16_t)(n - 1 - i);
 	q->nfree = n;
-	q->front.entries = &q->sqes->desc;
 	q->front.depth = n;
 	push_by_call(q);
 	return 0;

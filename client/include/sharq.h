@@ -13,7 +13,8 @@
  * connection may be used by different threads at once.
  *
  * fork: connections and queues stay the parent's. In the child every call on
- * them returns -EPERM (sharq_get_sqe and sharq_alloc: NULL), memory from
+ * them returns -EPERM (sharq_get_sqe and sharq_alloc: NULL), entries that the
+ * parent got are not to be prepared (they may not be mapped), memory from
  * sharq_alloc() isn't mapped (after sharq_connect_none() it is the child's own
  * copy, as any memory), and only sharq_queue_close(), sharq_disconnect()
  * may be called, which free the child's copies and disturb nothing. The child

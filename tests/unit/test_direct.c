@@ -169,6 +169,34 @@ START_TEST(what_a_dead_device_never_took_is_canceled_once)
 }
 END_TEST
 
+/* One is in a context, those behind it aren't: they end before it. */
+START_TEST(p14_what_a_dead_context_holds_is_not_overwritten)
+{
+	struct sharq_sqe *sqe;
+
+	begin(true);
+	sqe = get();
+	sharq_prep_nop(sqe);
+	sharq_sqe_set_flags(sqe, SHARQ_DESC_LINK);
+	sharq_sqe_set_data64(sqe, 100);
+	for (unsigned int i = 1; i < PLAIN_DEPTH; i++)
+		prepare(100 + i);
+	ck_assert_int_eq(sharq_submit(p.q), PLAIN_DEPTH);
+	ck_assert_uint_eq(p.ring->sq_head, 1);
+	p.ring->device_flags |= SHARQ_DEVICE_CLOSED;
+	for (unsigned int i = 1; i < PLAIN_DEPTH; i++) {
+		expect(100 + i, SHARQ_CANCELED);
+		prepare(99);
+		ck_assert_int_eq(sharq_submit(p.q), -ESHUTDOWN);
+	}
+	expect_none();
+	p.ring->device_flags |= SHARQ_DEVICE_SETTLED;
+	expect(100, SHARQ_RESET);
+	expect_none();
+	plain_free(&p);
+}
+END_TEST
+
 START_TEST(more_completions_than_commands_are_not_believed)
 {
 	begin(false);
@@ -236,6 +264,7 @@ Suite *unit_suite(void)
 	UNIT_ADD(suite, submit_of_nothing_tells_nobody);
 	UNIT_ADD(suite, there_are_as_many_entries_as_the_queue_is_deep);
 	UNIT_ADD(suite, what_a_dead_device_never_took_is_canceled_once);
+	UNIT_ADD(suite, p14_what_a_dead_context_holds_is_not_overwritten);
 	UNIT_ADD(suite, more_completions_than_commands_are_not_believed);
 	UNIT_ADD(suite, child_gets_and_submits_nothing);
 	UNIT_ADD(suite, the_same_functions_are_in_the_library);
