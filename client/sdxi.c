@@ -392,6 +392,7 @@ static void end_one(struct sdxi *s, int status)
 void sdxi_take(struct sdxi *s)
 {
 	uint64_t before = s->taken;
+	uint32_t at = s->taken_at;
 
 	while (s->taken != s->put) {
 		int status = outcome(s);
@@ -402,7 +403,6 @@ void sdxi_take(struct sdxi *s)
 		if (status < 0)
 			break;
 		end_one(s, status);
-		clear_slot(s, s->taken_at);
 		s->taken++;
 		s->taken_at = next_slot(s, s->taken_at);
 	}
@@ -410,4 +410,9 @@ void sdxi_take(struct sdxi *s)
 		return;
 	__atomic_store_n(&s->area->taken, s->taken, __ATOMIC_RELEASE);
 	__atomic_store_n(&s->m.ring->cq_tail, s->cq_tail, __ATOMIC_RELEASE);
+	/* The kernel looks at the block of the oldest, whether it is done: so that
+	 * becomes new when it is the oldest no more. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	for (; before != s->taken; before++, at = next_slot(s, at))
+		clear_slot(s, at);
 }

@@ -4,8 +4,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define LAST_MOMENTS 4000
 
@@ -72,6 +74,41 @@ START_TEST(death_tells_done_begun_and_untouched)
 	bench_expect(b, SHARQ_CANCELED, 0);
 	bench_nothing(b);
 	ck_assert_uint_eq(b->ring.sq_head, 11);
+	bench_free(b);
+}
+END_TEST
+
+static struct bench *looked_at;
+static uint64_t taken_at_first_store;
+
+static void let_store(int sig)
+{
+	(void)sig;
+	taken_at_first_store = looked_at->area->taken;
+	mprotect((char *)looked_at->area + SHARQ_SDXI_RING, 4096,
+		 PROT_READ | PROT_WRITE);
+}
+
+/* Who is stopped in between would look as if its context stood still. */
+START_TEST(p13_oldest_block_is_new_when_it_is_the_oldest_no_more)
+{
+	const struct sigaction sa = { .sa_handler = let_store };
+	struct bench *b = looked_at = bench_new(DEPTH, ENTRIES);
+
+	for (int i = 0; i < 2; i++)
+		bench_add(b, SHARQ_OP_NOP, 0);
+	bench_publish(b);
+	bench_run(b, 0);
+	bench_run(b, 1);
+	ck_assert_int_eq(sigaction(SIGSEGV, &sa, NULL), 0);
+	/* Its ring and its blocks. */
+	ck_assert_int_eq(
+		mprotect((char *)b->area + SHARQ_SDXI_RING, 4096, PROT_READ),
+		0);
+	sdxi_take(b->s);
+	ck_assert_uint_eq(taken_at_first_store, 2);
+	bench_expect(b, SHARQ_OK, 0);
+	bench_expect(b, SHARQ_OK, 0);
 	bench_free(b);
 }
 END_TEST
@@ -282,6 +319,7 @@ Suite *unit_suite(void)
 	Suite *suite = suite_create("sdxi end");
 
 	UNIT_ADD(suite, nothing_is_begun_in_a_pause);
+	UNIT_ADD(suite, p13_oldest_block_is_new_when_it_is_the_oldest_no_more);
 	UNIT_ADD(suite, death_tells_done_begun_and_untouched);
 	UNIT_ADD(suite, what_was_done_before_the_end_counts);
 	UNIT_ADD(suite, death_within_a_copy_onto_itself);
