@@ -53,12 +53,12 @@ static void look(struct sdxi_direct *d)
 
 long sdxi_watch(struct sdxi *s)
 {
-	unsigned long next = s->looked + LOOK_EVERY;
+	long left = s->looked + LOOK_EVERY - jiffies;
 
 	if (!s->dev.direct)
 		return MAX_SCHEDULE_TIMEOUT;
-	if (time_before(jiffies, next))
-		return next - jiffies;
+	if (left > 0)
+		return left;
 	s->looked = jiffies;
 	spin_lock(&s->direct_lock);
 	for (unsigned int i = 0; i < ARRAY_SIZE(s->direct); i++)
@@ -79,8 +79,8 @@ static void act(struct work_struct *work)
 		return;
 	}
 	dev_warn_ratelimited(&d->s->pdev->dev,
-			     "context %u of queue %llu stands still\n", d->num,
-			     d->q->id);
+			     "context %u of queue %llu stands still at %llu\n",
+			     d->num, d->q->id, READ_ONCE(d->area->taken));
 	sharq_queue_end(d->q, SHARQ_QUEUE_QUARANTINED);
 }
 
