@@ -16,7 +16,6 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "broker.h"
@@ -64,20 +63,6 @@ struct bench {
 	double copy_s;
 	double kick_s;
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void expect(bool good, const char *what)
-{
-	if (!good)
-		ck_abort_msg("%s", what);
-}
 
 static void put(struct queue *q, const struct sharq_desc *desc, unsigned int n)
 {
@@ -234,13 +219,13 @@ static void copies_huge(struct bench *b)
 static void copies_one_by_one(struct bench *b)
 {
 	for (unsigned int i = 0; i < COPIES; i++) {
-		double begin = now(), kicked;
+		double begin = now_s(), kicked;
 
 		start_copies(b, &b->small, 1);
-		kicked = now();
+		kicked = now_s();
 		finish(&b->q, 1);
 		b->kick_s += kicked - begin;
-		b->copy_s += now() - begin;
+		b->copy_s += now_s() - begin;
 	}
 }
 
@@ -357,14 +342,14 @@ static void run_side(struct bench *b, const struct side *side)
 static double measure(struct bench *b, const struct side *side)
 {
 	unsigned int often = side < &sides[COPIES_SMALL] ? 16 : 1;
-	double begin = now(), end;
+	double begin = now_s(), end;
 	unsigned long n = 0;
 
 	do {
 		for (unsigned int i = 0; i < often; i++)
 			run_side(b, side);
 		n += often;
-		end = now();
+		end = now_s();
 	} while (end - begin < SIDE_S);
 	return (double)(n * side->ops) / (end - begin);
 }

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -55,20 +54,6 @@ struct bench {
 	int file;
 	uint8_t *src;
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void expect(bool good, const char *what)
-{
-	if (!good)
-		ck_abort_msg("%s", what);
-}
 
 static void *map(size_t size, int prot, int flags, int fd)
 {
@@ -142,14 +127,14 @@ static double one_copy(struct bench *b, const struct side *side)
 
 	if (side->source == FILE_PAGES)
 		src = map(LENGTH, PROT_READ, MAP_SHARED, b->file);
-	begin = now();
+	begin = now_s();
 	if (side->help == PREFETCH) {
 		expect(!sharq_prefetch(b->none, dst + GAP, LENGTH, true) &&
 			       !sharq_prefetch(b->none, src, LENGTH, false),
 		       "sharq_prefetch()");
 	}
 	copy(b, side->device, dst + GAP, src);
-	seconds = now() - begin;
+	seconds = now_s() - begin;
 	expect(!memcmp(dst + GAP, b->src, LENGTH), "the copy is wrong");
 	expect(!munmap(dst, LENGTH + GAP), "munmap()");
 	if (src != b->src)

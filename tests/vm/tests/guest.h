@@ -23,7 +23,8 @@ void guest_add(Suite *suite, const char *name, const TTest *test, int seconds);
 /*
  * The program runs itself again, by exec: guest_exec() in a child never
  * returns; guest_execed() is what it then does, as no test but a plain process.
- * Its result is the exit code. Programs that need it define it.
+ * Its result is the exit code. Programs that have more to do than "nothing" with
+ * no file (-1) define it.
  */
 void guest_exec(const char *what, int fd) __attribute__((noreturn));
 int guest_execed(const char *what, int fd);
@@ -32,6 +33,10 @@ int guest_execed(const char *what, int fd);
 unsigned int guest_parameter(const char *name, unsigned int otherwise);
 
 uint64_t now_ms(void);
+/* Seconds, to measure with. */
+double now_s(void);
+/* An assertion where Check's would count: these write to a file each. */
+void expect(bool good, const char *what);
 /* Kernels from 6.7 on tell a driver to cancel. */
 bool kernel_cancels(void);
 
@@ -53,6 +58,17 @@ pid_t spawn(void);
 int reap(pid_t pid);
 /* It exited with 0. */
 void reap_well(pid_t pid);
+/* How a process may end: as its files are, or with @fd closed before. */
+enum end {
+	BY_KILL,
+	BY_EXEC,
+	BY_EXIT,
+	BY_EXIT_WITHOUT_FILE,
+	ENDS
+};
+void end_by(enum end how, int fd) __attribute__((noreturn));
+/* It did, as reap() says. */
+void reap_end(pid_t pid, enum end how);
 /* In a child: its next system call kills it. */
 void forbid_calls(void);
 /* A byte, by pipes between parent and child, who hears in time; or ends both. */

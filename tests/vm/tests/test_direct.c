@@ -316,19 +316,6 @@ END_TEST
 
 /* ---- ends ---- */
 
-enum end {
-	BY_KILL,
-	BY_EXEC,
-	BY_EXIT,
-	BY_EXIT_WITHOUT_FILE,
-	ENDS
-};
-
-int guest_execed(const char *what, int fd)
-{
-	return strcmp(what, "nothing") || fd != -1;
-}
-
 #define HANGING 2
 
 /* A queue whose device will hang in a page fault. */
@@ -357,16 +344,11 @@ static void hanging_client(const struct fuse *f, int flags, bool write_to_it,
 		q[i] = hanging_queue(map + i * FUSE_FILE_SIZE / HANGING + 100,
 				     write_to_it);
 	CHILD_EXPECT(read(go, &byte, 1) == 1);
-	for (int i = 0; i < HANGING; i++) {
+	for (int i = 0; i < HANGING; i++)
 		CHILD_EXPECT(!queue_completed(&q[i]));
-		if (how == BY_EXIT_WITHOUT_FILE)
-			close(q[i].fd);
-	}
-	if (how == BY_EXEC)
-		guest_exec("nothing", -1);
-	if (how == BY_KILL)
-		raise(SIGKILL);
-	_exit(0);
+	if (how == BY_EXIT_WITHOUT_FILE)
+		close(q[1].fd);
+	end_by(how, q[0].fd);
 }
 
 static void hang_and_end(int flags, bool write_to_it, enum end how)
@@ -374,7 +356,7 @@ static void hang_and_end(int flags, bool write_to_it, enum end how)
 	struct neighbour other = neighbour_start_direct();
 	struct neighbour shadow = neighbour_start();
 	struct fuse f = fuse_new(FUSE_READ);
-	int go[2], status;
+	int go[2];
 	pid_t pid;
 
 	ck_assert(!pipe2(go, O_CLOEXEC));
@@ -386,8 +368,7 @@ static void hang_and_end(int flags, bool write_to_it, enum end how)
 	neighbour_advances(&other, 20);
 	neighbour_advances(&shadow, 20);
 	ck_assert(write(go[1], "", 1) == 1);
-	status = reap(pid);
-	ck_assert(how == BY_KILL ? WIFSIGNALED(status) : status == 0);
+	reap_end(pid, how);
 	queues_left(2);
 	neighbour_advances(&other, 20);
 	fuse_free(&f);

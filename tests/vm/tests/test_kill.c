@@ -74,11 +74,6 @@ static void exec_with(unsigned int flags, uint32_t kick_flags)
 	gate_free(&g);
 }
 
-int guest_execed(const char *what, int fd)
-{
-	return strcmp(what, "nothing") || fd != -1;
-}
-
 START_TEST(p5_exec_with_a_kick_outstanding)
 {
 	exec_with(0, 0);

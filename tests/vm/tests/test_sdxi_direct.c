@@ -208,11 +208,6 @@ START_TEST(p2_500_shadow_clients_beside_4_direct_ones)
 }
 END_TEST
 
-int guest_execed(const char *what, int fd)
-{
-	return strcmp(what, "nothing") || fd != -1;
-}
-
 /* Each ends in its own way. */
 static void short_life(unsigned int i)
 {
@@ -222,17 +217,7 @@ static void short_life(unsigned int i)
 	memset(src, (int)i, PAGE);
 	copies(&r, dst, src, PAGE);
 	CHILD_EXPECT(filled_with(dst, (uint8_t)i, PAGE));
-	switch (i % 4) {
-	case 0:
-		sdxi_ring_free(&r);
-		break;
-	case 1:
-		raise(SIGKILL);
-		break;
-	case 2:
-		guest_exec("nothing", -1);
-	}
-	_exit(0);
+	end_by(i % ENDS, r.fd);
 }
 
 /*
@@ -283,13 +268,10 @@ START_TEST(p4_contexts_and_pasids_come_back)
 	ck_assert_uint_lt(dma.pasids, BINDS);
 	for (unsigned int i = 0; i < BINDS; i++) {
 		pid_t pid = spawn();
-		int status;
 
 		if (!pid)
 			short_life(i);
-		status = reap(pid);
-		ck_assert_msg(i % 4 == 1 ? WIFSIGNALED(status) : !status,
-			      "bind %u: status %#x", i, status);
+		reap_end(pid, i % ENDS);
 	}
 	ck_assert(!kill(heir, SIGKILL));
 	sdxi_all_gone();

@@ -122,40 +122,6 @@ END_TEST
 
 /* ---- the end of a process ---- */
 
-enum end {
-	BY_KILL,
-	BY_EXEC,
-	BY_EXIT,
-	BY_EXIT_WITHOUT_FILE,
-	ENDS
-};
-
-int guest_execed(const char *what, int fd)
-{
-	return strcmp(what, "nothing") || fd != -1;
-}
-
-static void end(enum end how, int fd)
-{
-	if (how == BY_EXIT_WITHOUT_FILE)
-		close(fd);
-	if (how == BY_EXEC)
-		guest_exec("nothing", -1);
-	if (how == BY_KILL)
-		raise(SIGKILL);
-	_exit(0);
-}
-
-static void reap_end(pid_t pid, enum end how)
-{
-	int status = reap(pid);
-
-	if (how == BY_KILL)
-		ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	else
-		ck_assert_int_eq(status, 0);
-}
-
 /* In mid-command, in each way. */
 START_TEST(p5_process_ends_while_its_context_hangs)
 {
@@ -170,7 +136,7 @@ START_TEST(p5_process_ends_while_its_context_hangs)
 				ring_new_hung(buf, buf + COMMANDS * PAGE, PAGE);
 
 			CHILD_EXPECT(!sdxi_done(&r));
-			end(how, r.fd);
+			end_by(how, r.fd);
 		}
 		reap_end(pid, how);
 		queues_left(1);
@@ -207,7 +173,7 @@ static void client_in_fuse(const struct fuse *f, int flags, enum end how,
 	}
 	peer_hear(down);
 	CHILD_EXPECT(!sdxi_done(&r[0]) && !sdxi_done(&r[1]));
-	end(how, r[0].fd);
+	end_by(how, r[0].fd);
 }
 
 /*
