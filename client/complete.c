@@ -453,7 +453,10 @@ static int poll_set_new(struct sharq_queue *q)
 	} else if (q->kicker) {
 		rc = kick_watch(q);
 	} else {
-		rc = q->ring && epoll_ctl(q->epoll, EPOLL_CTL_ADD, q->fd, &e)
+		/* An end of file is readable for ever. */
+		rc = q->ring && !(q->dead & QUEUE_GONE) &&
+				     epoll_ctl(q->epoll, EPOLL_CTL_ADD, q->fd,
+					       &e)
 			     ? -errno
 			     : 0;
 	}

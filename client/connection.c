@@ -113,6 +113,20 @@ const char *sharq_connect_strerror(int err, const char *socket, char *buf,
 		snprintf(buf, size, "%s: no answer within %d s", path,
 			 REQUEST_TIMEOUT_MS / 1000);
 		break;
+	case EDQUOT:
+		snprintf(buf, size,
+			 "%s: your user has as many connections as sharqd "
+			 "allows "
+			 "(clients-per-user): close some",
+			 path);
+		break;
+	case EUSERS:
+		snprintf(buf, size,
+			 "%s: sharqd has as many clients as it allows "
+			 "(clients): "
+			 "try again when some have ended",
+			 path);
+		break;
 	case ENAMETOOLONG:
 		snprintf(buf, size,
 			 "%s: too long for a socket's path (107 bytes at most)",

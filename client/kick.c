@@ -316,7 +316,8 @@ static bool stands_still(const struct sharq_queue *q)
 
 static bool quiet(struct sharq_queue *q)
 {
-	uint32_t left = stands_still(q) ? unconsumed(q) : 0;
+	/* A dead queue's have been canceled already. */
+	uint32_t left = !q->dead && stands_still(q) ? unconsumed(q) : 0;
 
 	/* A context has nothing that it isn't given. */
 	if (q->sdxi) {

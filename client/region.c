@@ -143,7 +143,7 @@ static unsigned int order_of(size_t size)
 {
 	unsigned int order = 0;
 
-	while (((size_t)1 << (UNIT_SHIFT + order)) < size)
+	while ((1ULL << (UNIT_SHIFT + order)) < size)
 		order++;
 	return order;
 }
@@ -520,7 +520,8 @@ void *sharq_alloc(struct sharq *s, size_t size)
 	unsigned int paths;
 	bool local;
 
-	if (!guarded(s))
+	/* Rounding it up shall not wrap. */
+	if (!guarded(s) || size > PTRDIFF_MAX - PAGE)
 		return NULL;
 	if (!s->path)
 		return aligned_alloc(size < PAGE ? 64 : PAGE,

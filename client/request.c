@@ -134,6 +134,11 @@ static int receive_reply(struct sharq *s, uint64_t id, int64_t deadline,
 	}
 }
 
+static bool is_gone(int rc)
+{
+	return rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN;
+}
+
 static int exchange(struct sharq *s, Sharq__Pb__Request *req,
 		    Sharq__Pb__ServerMessage **msg)
 {
@@ -142,12 +147,10 @@ static int exchange(struct sharq *s, Sharq__Pb__Request *req,
 
 	req->id = ++s->next_id;
 	rc = send_request(s, req, deadline);
-	return rc ? rc : receive_reply(s, req->id, deadline, msg);
-}
-
-static bool is_gone(int rc)
-{
-	return rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN;
+	/* Who hung up may have said why. */
+	if (!rc || is_gone(rc))
+		rc = receive_reply(s, req->id, deadline, msg);
+	return rc;
 }
 
 static int dial(struct sharq *s)

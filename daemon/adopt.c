@@ -15,39 +15,51 @@
 #include "info.pb-c.h"
 #include "log.h"
 
-/* Does the process belong to the user that the engine ran for? We are about to
- * take a pidfd from it that we may send SIGKILL to. */
-static bool pidfd_is_of(int pidfd, uid_t uid, pid_t *pid)
+/* Return: the pid that the descriptor stands for, or -1. */
+static int pid_of(int pidfd)
 {
 	char path[64], line[256];
-	unsigned int real;
-	bool of = false;
-	int found = -1;
+	int pid = -1;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	f = fopen(path, "re");
 	if (!f)
-		return false;
+		return -1;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pid: %d", &found) == 1)
+		if (sscanf(line, "Pid: %d", &pid) == 1)
 			break;
 	fclose(f);
-	if (found <= 0)
+	return pid > 0 ? pid : -1;
+}
+
+/*
+ * Does the process belong to the user that the engine ran for? We are about to
+ * take a pidfd from it that we may send SIGKILL to. And by what group, which the
+ * next engine is to have, too: of that nobody's word will do.
+ */
+static bool pidfd_is_of(int pidfd, uid_t uid, pid_t *pid, gid_t *gid)
+{
+	unsigned int real_uid, real_gid;
+	char path[64], line[256];
+	int found = 0;
+	FILE *f;
+
+	*pid = pid_of(pidfd);
+	if (*pid < 0)
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/status", found);
+	snprintf(path, sizeof(path), "/proc/%d/status", *pid);
 	f = fopen(path, "re");
 	if (!f)
 		return false;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "Uid: %u", &real) != 1)
-			continue;
-		of = real == uid;
-		break;
-	}
+	while (found < 2 && fgets(line, sizeof(line), f))
+		found += sscanf(line, "Uid: %u", &real_uid) == 1 ||
+			 sscanf(line, "Gid: %u", &real_gid) == 1;
 	fclose(f);
-	*pid = found;
-	return of;
+	if (found < 2 || real_uid != uid)
+		return false;
+	*gid = real_gid;
+	return true;
 }
 
 /* The first @n descriptors that came beside the message, or false. */
@@ -67,6 +79,7 @@ static bool take_fds(struct engine *e, int *fds, unsigned int n)
 
 void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 {
+	gid_t gid;
 	int pidfd;
 
 	/* One that we started is known already. */
@@ -79,7 +92,7 @@ void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 			       "sharqd can talk to");
 		return;
 	}
-	if (!pidfd_is_of(pidfd, engine_uid(e->user), &e->pid)) {
+	if (!pidfd_is_of(pidfd, engine_uid(e->user), &e->pid, &gid)) {
 		close(pidfd);
 		engine_kill(e, "the process that it names isn't its user's");
 		return;
@@ -88,7 +101,13 @@ void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 		engine_kill(e, "out of memory");
 		return;
 	}
+	e->user->gid = gid;
 	channel_adopt(e);
+}
+
+static bool id_is_good(uint64_t id)
+{
+	return id && id <= ID_MAX;
 }
 
 /* The module may have had queues of it, and so be known already. */
@@ -116,7 +135,7 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 			   : NULL;
 	if (!info)
 		return -EPROTO;
-	if (m->session && m->session < UINT64_MAX && info->uid == e->user->uid)
+	if (id_is_good(m->session) && info->uid == e->user->uid)
 		ret = get_session(e->user, m->session, info->token, &s);
 	if (!ret) {
 		s->pid = info->pid;
@@ -129,7 +148,6 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 			s->born_ms = info->born_ms;
 		if (info->has_max_transfer)
 			e->max_transfer = info->max_transfer;
-		e->user->gid = info->gid;
 		if (server->frame.nfds && !take_fds(e, &s->pidfd, 1))
 			ret = -EPROTO;
 		if (s->id >= server->next_session)
@@ -153,7 +171,7 @@ static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m)
 	struct region *r;
 	int fd, ret;
 
-	if (!s || !m->region || m->region == UINT64_MAX || !m->size ||
+	if (!s || !id_is_good(m->region) || !m->size ||
 	    m->size > UINT64_MAX - m->address || region_find(s, m->region) ||
 	    !take_fds(e, &fd, 1))
 		return -EPROTO;
@@ -173,7 +191,7 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
 	struct queue *q;
 	int fds[3], ret;
 
-	if (!s || m->queue == UINT64_MAX || !take_fds(e, fds, 3))
+	if (!s || !id_is_good(m->queue) || !take_fds(e, fds, 3))
 		return -EPROTO;
 	ret = embedded_adopt(s, m->queue, m->depth, fds, &q);
 	if (ret) {

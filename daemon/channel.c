@@ -235,12 +235,11 @@ void channel_session_add(struct session *s)
 	Sharqd__SessionInfo info = SHARQD__SESSION_INFO__INIT;
 	const struct call call = { .done = session_added, .object = s->id };
 	struct engine *e = s->user->engine;
-	uint8_t bytes[256]; /* a program's name and six numbers */
+	uint8_t bytes[256]; /* a program's name and five numbers */
 
 	if (!engine_running(s->user))
 		return;
 	info.uid = s->user->uid;
-	info.gid = s->user->gid;
 	info.pid = s->pid;
 	info.token = s->token;
 	info.program = s->program;

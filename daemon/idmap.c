@@ -29,6 +29,15 @@ void *idmap_find(const struct idmap *map, uint64_t id)
 	return map->entries[i - 1].object;
 }
 
+uint64_t idmap_fresh(const struct idmap *map, uint64_t from)
+{
+	if (!from || from > ID_MAX)
+		from = 1;
+	while (idmap_find(map, from))
+		from = from < ID_MAX ? from + 1 : 1;
+	return from;
+}
+
 int idmap_add(struct idmap *map, uint64_t id, void *object)
 {
 	size_t i = idmap_after(map, id);

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "idmap.h"
 #define OPEN_TRIES 50
 #define OPEN_PAUSE_US 10000
 #define COOKIE_MAGIC UINT64_C(0x5351) /* "SQ" */
@@ -173,7 +174,7 @@ bool module_cookie_unpack(struct module_cookie *c,
 	*c = (struct module_cookie){
 		.session = cookie[0],
 		.token = cookie[1],
-		.queue = cookie[2] & MODULE_COOKIE_MAX_ID,
+		.queue = cookie[2] & ID_MAX,
 		.born_ms = (cookie[3] >> 32) * 1000,
 		.pid = (pid_t)(uint32_t)cookie[3],
 	};

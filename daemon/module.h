@@ -45,9 +45,7 @@ struct module_cookie {
 	pid_t pid;
 };
 
-/* Ids up to this can be kept in a cookie. */
-#define MODULE_COOKIE_MAX_ID ((UINT64_C(1) << 48) - 1)
-
+/* For ids up to ID_MAX. */
 void module_cookie_pack(const struct module_cookie *c,
 			__u64 cookie[SHARQ_COOKIES]);
 /* Return: false if no sharqd made it. */

@@ -61,10 +61,11 @@ static int open_session(struct conn *conn, const Sharq__Pb__Hello *hello,
 	struct session *s;
 	int ret;
 
-	ret = session_new(conn->user, &s, server->next_session);
+	ret = session_new(conn->user, &s,
+			  idmap_fresh(&server->sessions, server->next_session));
 	if (ret)
 		return ret;
-	server->next_session++;
+	server->next_session = s->id + 1;
 	s->pid = conn->pid;
 	copy_program(s->program, hello->program);
 	*out = s;
@@ -294,6 +295,18 @@ static bool check_region(struct conn *conn, const Sharq__Pb__Request *req)
 	return true;
 }
 
+/* As idmap_fresh(): regions are a session's own. */
+static uint64_t fresh_region(struct session *s)
+{
+	uint64_t id = s->user->server->next_region;
+
+	if (id > ID_MAX)
+		id = 1;
+	while (region_find(s, id))
+		id = id < ID_MAX ? id + 1 : 1;
+	return id;
+}
+
 static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 {
 	const Sharq__Pb__RegionCreate *m = req->region_create;
@@ -315,8 +328,8 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 	if (!ret)
 		ret = memfd_sealed("sharq-region", m->size, &fd);
 	if (!ret) {
-		ret = region_new(s, &r, server->next_region, m->address,
-				 m->size, fd);
+		ret = region_new(s, &r, fresh_region(s), m->address, m->size,
+				 fd);
 		if (ret)
 			close(fd);
 	}
@@ -325,7 +338,7 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 			   strerror(-ret));
 		return;
 	}
-	server->next_region++;
+	server->next_region = r->id + 1;
 	r->created = (struct answer){ conn->id, req->id };
 	channel_region_add(r);
 }

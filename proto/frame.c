@@ -161,12 +161,15 @@ static ssize_t receive_once(int sock, struct msghdr *msg, size_t room,
 /*
  * The kernel looks for packets first and whether the peer is gone then: it says
  * the end, too, when a last packet and the end come in between. When it has said
- * so, all that will ever come is there.
+ * so, all that will ever come is there. And before it looks for packets it says,
+ * once, that the peer went without reading what it was sent.
  */
 static ssize_t receive(int sock, struct msghdr *msg, size_t room, bool dontwait)
 {
 	ssize_t n = receive_once(sock, msg, room, dontwait ? MSG_DONTWAIT : 0);
 
+	if (n < 0 && errno == ECONNRESET)
+		n = receive_once(sock, msg, room, MSG_DONTWAIT);
 	/* An empty packet that has descriptors is no end. */
 	if (n || msg->msg_controllen || msg->msg_flags & MSG_CTRUNC)
 		return n;

@@ -57,7 +57,8 @@ enum sharq_path {
  *
  * Return: 0; -ENOENT or -ECONNREFUSED (no daemon), -EACCES, -EPROTO (what
  * answers is no sharqd), -EPROTONOSUPPORT (it speaks no version that we
- * speak), -ETIMEDOUT, -ENOMEM.
+ * speak), -EDQUOT or -EUSERS (it has as many clients as it allows of this user,
+ * or of all), -ENAMETOOLONG (the socket's path), -EINTR, -ETIMEDOUT, -ENOMEM.
  */
 int sharq_connect(struct sharq **s, const char *socket);
 
@@ -157,8 +158,11 @@ struct sharq_queue_opts {
  * limit of the user's), -ENODEV (no such device, or none has the operations),
  * -EOPNOTSUPP (no such path here), -EBUSY (DIRECT, and every hardware queue is
  * taken; or sharqd's limit), -ENOTCONN (the daemon is away),
- * -ECONNRESET (it went away before it answered), -ETIMEDOUT, -EPERM (after
- * fork), -ENOMEM.
+ * -ECONNRESET (it went away before it answered), -ETIMEDOUT, -ESHUTDOWN (it
+ * stops, or somebody killed the queue already), -EIO (its engine, or the hardware
+ * queue, can't be started), -EPROTO (its answer makes no sense), -EPERM (after
+ * fork; or sharqd doesn't serve this user, or this process acts with another user
+ * id than it connected with), -ENOMEM.
  */
 int sharq_queue_open(struct sharq *s, const struct sharq_queue_opts *opts,
 		     struct sharq_queue **q);

@@ -45,7 +45,8 @@ int sharq_prep_kick(struct sharq_queue *q, struct io_uring_sqe *sqe);
 int sharq_prep_kick_wait(struct sharq_queue *q, struct io_uring_sqe *sqe);
 
 /*
- * sharq_kicked - tell the result of a kick; for each one that was submitted
+ * sharq_kicked - tell the result of a kick; for each one that was prepared, with
+ * -ECANCELED for one that was never submitted
  * @res: cqe->res
  *
  * Return: 0; -EAGAIN: some entries are left (a limit, a pause, an error of the

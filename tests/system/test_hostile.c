@@ -463,6 +463,17 @@ static void flood_main(void *arg)
 	EVENTUALLY(__atomic_load_n(f->stop, __ATOMIC_ACQUIRE), 20000);
 }
 
+static void refused_main(void *arg)
+{
+	const struct flood *f = arg;
+	char why[256];
+	struct sharq *s;
+
+	CHECK_EQ(sharq_connect(&s, f->socket), -EDQUOT);
+	sharq_connect_strerror(-EDQUOT, f->socket, why, sizeof(why));
+	CHECK(strstr(why, "clients-per-user"), "%s", why);
+}
+
 /* Connections that never say hello, up to the user's limit and beyond. */
 static void p13_half_open_flood(void)
 {
@@ -479,6 +490,7 @@ static void p13_half_open_flood(void)
 	f.socket = d.socket;
 	pid = spawn(root ? UID_A : geteuid(), flood_main, &f);
 	EVENTUALLY(__atomic_load_n(f.done, __ATOMIC_ACQUIRE), 20000);
+	join(spawn(root ? UID_A : geteuid(), refused_main, &f), 5000);
 	CHECK(proc_fds(d.pid) <= fds + 64, "no limit holds: %u descriptors",
 	      proc_fds(d.pid));
 	if (root) {
@@ -487,7 +499,6 @@ static void p13_half_open_flood(void)
 		neighbour_start(&n, d.socket, UID_B);
 		neighbour_advances(&n, 3, 5000);
 		neighbour_stop(&n, false);
-		/* And itself is told. */
 	}
 	__atomic_store_n(f.stop, 1, __ATOMIC_RELEASE);
 	join(pid, 30000);

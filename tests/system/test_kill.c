@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Clients and engines that are killed at work. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -481,6 +482,17 @@ static void p13_engine_that_dies_often_waits(void)
 	daemon_stop(&d);
 }
 
+/* An event loop that begins with it now doesn't spin. */
+static void nothing_to_poll_for(struct sharq_queue *q)
+{
+	struct pollfd p = { .fd = sharq_queue_fd(q), .events = POLLIN };
+	const struct sharq_cqe *cqe;
+
+	CHECK(p.fd >= 0, "no descriptor");
+	CHECK_EQ(sharq_peek_cqe(q, &cqe), -EAGAIN);
+	CHECK_EQ(poll(&p, 1, 0), 0);
+}
+
 static void p14_both_killed(void)
 {
 	unsigned int resets, i;
@@ -507,6 +519,7 @@ static void p14_both_killed(void)
 		sharq_prep_nop(must_sqe(l.q));
 		CHECK_EQ(sharq_submit(l.q), -ESHUTDOWN);
 	}
+	nothing_to_poll_for(l.q);
 	CHECK(strlen(sharq_error(l.s, buf, sizeof(buf))) > 8, "no sentence");
 	CHECK_EQ(sharq_queue_outstanding(l.q), 0);
 	/* A new daemon finds nothing to adopt, says so, and serves. */

@@ -6,7 +6,9 @@
 #include "../bench/plain.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -197,6 +199,48 @@ START_TEST(p14_what_a_dead_context_holds_is_not_overwritten)
 }
 END_TEST
 
+static bool late_done;
+
+static void *be_late(void *unused)
+{
+	const struct timespec t = { .tv_nsec = 100000000 };
+
+	nanosleep(&t, NULL);
+	late_done = true;
+	plain_complete(&p, 2);
+	return unused;
+}
+
+/* What the device took is done to the caller's memory, though others are canceled. */
+START_TEST(p14_close_waits_for_what_a_dead_device_took)
+{
+	pthread_t device;
+
+	begin(false);
+	submit(4);
+	p.ring->sq_head = 2;
+	p.ring->device_flags |= SHARQ_DEVICE_CLOSED;
+	expect(2, SHARQ_CANCELED);
+	expect(3, SHARQ_CANCELED);
+	expect_none();
+	ck_assert_int_eq(pthread_create(&device, NULL, be_late, NULL), 0);
+	sharq_queue_close(p.q);
+	ck_assert(late_done);
+	pthread_join(device, NULL);
+	sharq_disconnect(p.s);
+}
+END_TEST
+
+START_TEST(no_memory_of_absurd_size)
+{
+	begin(false);
+	ck_assert_ptr_null(sharq_alloc(p.s, SIZE_MAX));
+	ck_assert_ptr_null(sharq_alloc(p.s, SIZE_MAX - 4095));
+	ck_assert_ptr_null(sharq_alloc(p.s, SIZE_MAX / 2));
+	plain_free(&p);
+}
+END_TEST
+
 START_TEST(more_completions_than_commands_are_not_believed)
 {
 	begin(false);
@@ -265,6 +309,8 @@ Suite *unit_suite(void)
 	UNIT_ADD(suite, there_are_as_many_entries_as_the_queue_is_deep);
 	UNIT_ADD(suite, what_a_dead_device_never_took_is_canceled_once);
 	UNIT_ADD(suite, p14_what_a_dead_context_holds_is_not_overwritten);
+	UNIT_ADD(suite, p14_close_waits_for_what_a_dead_device_took);
+	UNIT_ADD(suite, no_memory_of_absurd_size);
 	UNIT_ADD(suite, more_completions_than_commands_are_not_believed);
 	UNIT_ADD(suite, child_gets_and_submits_nothing);
 	UNIT_ADD(suite, the_same_functions_are_in_the_library);

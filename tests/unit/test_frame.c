@@ -313,6 +313,22 @@ START_TEST(too_many_fds)
 }
 END_TEST
 
+/* Who is refused has often sent something by then. */
+START_TEST(last_words_of_who_went_without_reading)
+{
+	const char *why = NULL;
+
+	make_pair();
+	ck_assert_int_eq(send_request(pair[1], NULL, 0), 0);
+	ck_assert_int_eq(send_request(pair[0], NULL, 0), 0);
+	close(pair[0]);
+	ck_assert_int_eq(sharq_frame_recv(pair[1], &frame, 0, true, &why), 0);
+	ck_assert_int_eq(sharq_frame_recv(pair[1], &frame, 0, true, &why),
+			 -EPIPE);
+	close(pair[1]);
+}
+END_TEST
+
 /* Descriptors that the header doesn't announce are closed too. */
 START_TEST(unannounced_fd)
 {
@@ -389,6 +405,7 @@ Suite *unit_suite(void)
 	UNIT_ADD(s, end_is_said_by_the_kernel_once_or_twice);
 	UNIT_ADD(s, empty_packets);
 	UNIT_ADD(s, too_many_fds);
+	UNIT_ADD(s, last_words_of_who_went_without_reading);
 	UNIT_ADD(s, unannounced_fd);
 	UNIT_ADD(s, largest);
 	UNIT_ADD(s, full_socket);

@@ -2,6 +2,7 @@
 /* What the daemon leaves with the kernel module, and makes of its figures. */
 #include <string.h>
 
+#include "idmap.h"
 #include "module.h"
 #include "unit.h"
 
@@ -10,7 +11,7 @@ START_TEST(cookie_comes_back)
 	const struct module_cookie in = {
 		.session = 7,
 		.token = 0xfedcba9876543210,
-		.queue = MODULE_COOKIE_MAX_ID,
+		.queue = ID_MAX,
 		.born_ms = UINT64_C(4000000000) * 1000,
 		.pid = 4194304,
 	};
@@ -43,7 +44,7 @@ START_TEST(others_cookies_are_refused)
 	cookie[0] = UINT64_MAX;
 	ck_assert(!module_cookie_unpack(&out, cookie));
 	memcpy(cookie, good, sizeof(good));
-	cookie[2] &= ~MODULE_COOKIE_MAX_ID;
+	cookie[2] &= ~ID_MAX;
 	ck_assert(!module_cookie_unpack(&out, cookie));
 	cookie[2] = 3;
 	ck_assert(!module_cookie_unpack(&out, cookie));
