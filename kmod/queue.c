@@ -412,9 +412,9 @@ static void describe(const struct sharq_queue *q, struct sharq_bind *b)
 	b->id = q->id;
 	b->bell_offset = q->direct ? sharq_bell_offset(q) : 0;
 	b->ring = q->direct ? q->dev->direct->ring : SHARQ_RING_SHARQ;
-	b->entries = q->area_entries;
+	b->entries = q->area ? q->area_entries : 0;
 	b->area_offset = q->area ? sharq_area_offset(q) : 0;
-	b->area_size = q->area_size;
+	b->area_size = q->area ? q->area_size : 0;
 }
 
 int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b)

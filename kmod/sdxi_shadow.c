@@ -267,41 +267,60 @@ static void put_back(struct sdxi *s, struct sharq_request *r)
 	spin_unlock(&s->lock);
 }
 
-/* Return: false when it has to wait. */
-static bool serve(struct sdxi *s, struct sharq_request *r)
+static void show(struct sdxi *s, u64 *shown)
+{
+	if (s->shadow.tail == *shown)
+		return;
+	*shown = s->shadow.tail;
+	sdxi_cxt_ring(&s->shadow);
+}
+
+enum served {
+	BEGUN,
+	ANSWERED, /* which may have brought the next push */
+	WAITS
+};
+
+/* The function goes on with what it was given before the CPU does something. */
+static enum served serve(struct sdxi *s, struct sharq_request *r, u64 *shown)
 {
 	int ret;
 
 	if (s->dead) {
 		answer_failed(s, r, SHARQ_RESET);
-		return true;
+		return ANSWERED;
 	}
 	if (for_cpu(r)) {
+		show(s, shown);
 		run_on_cpu(s, r);
-		return true;
+		return ANSWERED;
 	}
 	ret = begin(s, r);
 	if (!ret)
-		return true;
+		return BEGUN;
 	/* Nothing that is let go later would help. */
 	if (ret == -ENOMEM && list_empty(&s->flight)) {
 		run_on_cpu(s, r);
-		return true;
+		return ANSWERED;
 	}
 	put_back(s, r);
-	return false;
+	return WAITS;
 }
 
+/*
+ * As far as it goes without an answer: the thread has others to look after, and who
+ * has one command after the other done by the CPU could keep it from them.
+ */
 static void serve_all(struct sdxi *s)
 {
-	u64 tail = s->shadow.tail;
+	u64 shown = s->shadow.tail;
+	enum served how = BEGUN;
 	struct sharq_request *r;
 
-	s->blocked = false;
-	while (!s->blocked && (r = take(s)))
-		s->blocked = !serve(s, r);
-	if (s->shadow.tail != tail)
-		sdxi_cxt_ring(&s->shadow);
+	while (how == BEGUN && (r = take(s)))
+		how = serve(s, r, &shown);
+	s->blocked = how == WAITS;
+	show(s, &shown);
 }
 
 /* ---- what was completed ---- */

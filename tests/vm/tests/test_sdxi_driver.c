@@ -564,6 +564,43 @@ START_TEST(p13_error_is_its_owners_and_names_the_operand)
 }
 END_TEST
 
+#define ONTO_ITSELF (8 * MIB)
+
+/*
+ * Copies onto themselves, which the CPU does, many of them; then one by the
+ * function. In huge pages: pinned sooner than copied.
+ */
+START_TEST(p13_what_the_cpu_does_keeps_nobody_else_waiting)
+{
+	struct sharq_ctl_create c = queue_request(COMMANDS);
+	struct queue greedy, other = sdxi_queue(4);
+	struct sharq_desc small = desc_copy(memory(PAGE), memory(PAGE), PAGE);
+	struct sharq_desc large;
+	uint8_t *p;
+
+	p = mmap(NULL, 2 * ONTO_ITSELF, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1,
+		 0);
+	ck_assert(p != MAP_FAILED);
+	c.device = sdxi_device().id;
+	c.pin_bytes = 1024 * MIB;
+	c.in_device = COMMANDS;
+	greedy = queue_make(&c);
+	large = desc_copy(p + 1, p, ONTO_ITSELF);
+	for (int i = 0; i < COMMANDS; i++)
+		queue_put(&greedy, &large);
+	queue_kick(&greedy);
+	ck_assert_uint_eq(queue_run(&other, &small).status, SHARQ_OK);
+	ck_assert_uint_lt(queue_completed(&greedy), COMMANDS / 2);
+	queue_wait(&greedy, COMMANDS);
+	for (int i = 0; i < COMMANDS; i++)
+		ck_assert_uint_eq(queue_take(&greedy).status, SHARQ_OK);
+	queue_free(&greedy);
+	queue_free(&other);
+	ck_assert(!munmap(p, 2 * ONTO_ITSELF));
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("sdxi");
@@ -588,6 +625,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p13_unstoppable_context_resets_and_all_run_again, 60);
 	GUEST_ADD(s, p13_who_hangs_it_twice_is_quarantined, 60);
 	GUEST_ADD(s, p13_function_that_always_hangs_is_given_up, 60);
+	GUEST_ADD(s, p13_what_the_cpu_does_keeps_nobody_else_waiting, 60);
 	GUEST_ADD(s, p13_error_is_its_owners_and_names_the_operand, 30);
 	GUEST_ADD(s, p14_lost_completion_costs_time_only, 30);
 	GUEST_ADD(s, p14_late_completions_cost_time_only, 30);
