@@ -76,6 +76,12 @@ uint64_t sdxi_area_size(uint32_t entries)
 				  sizeof(struct sdxi_cst_blk) + sizeof(__u64));
 }
 
+/* Aligned, which its type doesn't say to a 32-bit program. */
+static __aligned_u64 *signal_of(struct sdxi_cst_blk *block)
+{
+	return (void *)&block->signal;
+}
+
 /*
  * A free slot stands ready for a command of one descriptor: all of that stands there
  * but the opcode, a COPY's size and addresses.
@@ -87,7 +93,8 @@ static void clear_slot(struct sdxi *s, uint32_t at)
 
 	s->slots[at] = (struct slot){ .status = SHARQ_OK };
 	block->flags = 0;
-	block->signal = htole64(1);
+	/* After what the caller has said of the one before: see sdxi_take(). */
+	__atomic_store_n(signal_of(block), htole64(1), __ATOMIC_RELEASE);
 	*dsc = (union sdxi_dsc){ 0 };
 	dsc->copy.akey_src = htole16(SHARQ_SDXI_AKEY);
 	dsc->copy.akey_dst = htole16(SHARQ_SDXI_AKEY);
@@ -323,12 +330,9 @@ void sdxi_put(struct sdxi *s)
 	__atomic_store_n(s->m.bell, htole64(s->put), __ATOMIC_RELEASE);
 }
 
-static bool ended(const struct sdxi_cst_blk *block)
+static bool ended(struct sdxi_cst_blk *block)
 {
-	/* Aligned, which its type doesn't say to a 32-bit program. */
-	const __aligned_u64 *signal = (const void *)&block->signal;
-
-	return !__atomic_load_n(signal, __ATOMIC_ACQUIRE);
+	return !__atomic_load_n(signal_of(block), __ATOMIC_ACQUIRE);
 }
 
 /* Return: the status of the oldest, or -EAGAIN: not known yet. */
@@ -412,7 +416,6 @@ void sdxi_take(struct sdxi *s)
 	__atomic_store_n(&s->m.ring->cq_tail, s->cq_tail, __ATOMIC_RELEASE);
 	/* The kernel looks at the block of the oldest, whether it is done: so that
 	 * becomes new when it is the oldest no more. */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
 	for (; before != s->taken; before++, at = next_slot(s, at))
 		clear_slot(s, at);
 }

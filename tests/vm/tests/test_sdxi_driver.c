@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "fuse.h"
 #include "guest.h"
 #include "queue.h"
 #include "sdxi_function.h"
@@ -566,38 +567,41 @@ END_TEST
 
 #define ONTO_ITSELF (8 * MIB)
 
-/*
- * Copies onto themselves, which the CPU does, many of them; then one by the
- * function. In huge pages: pinned sooner than copied.
- */
+/* Copies onto themselves, which the CPU does, all at once; then the function's. */
 START_TEST(p13_what_the_cpu_does_keeps_nobody_else_waiting)
 {
-	struct sharq_ctl_create c = queue_request(COMMANDS);
+	struct sharq_ctl_create c = queue_request(2 * COMMANDS);
+	uint8_t *p = memory(ONTO_ITSELF + PAGE);
+	struct fuse f = fuse_new(FUSE_READ);
+	uint8_t *away = fuse_map(&f, MAP_SHARED);
 	struct queue greedy, other = sdxi_queue(4);
-	struct sharq_desc small = desc_copy(memory(PAGE), memory(PAGE), PAGE);
-	struct sharq_desc large;
-	uint8_t *p;
+	struct sharq_desc d = desc_copy(memory(PAGE), away, PAGE);
 
-	p = mmap(NULL, 2 * ONTO_ITSELF, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1,
-		 0);
-	ck_assert(p != MAP_FAILED);
 	c.device = sdxi_device().id;
 	c.pin_bytes = 1024 * MIB;
 	c.in_device = COMMANDS;
 	greedy = queue_make(&c);
-	large = desc_copy(p + 1, p, ONTO_ITSELF);
-	for (int i = 0; i < COMMANDS; i++)
-		queue_put(&greedy, &large);
+	queue_put(&greedy, &d);
+	d = desc_copy(p + 1, p, ONTO_ITSELF);
+	for (int i = 0; i < COMMANDS; i++) {
+		/* All are pinned while the first waits for a page. */
+		d.flags = i ? 0 : SHARQ_DESC_FENCE;
+		queue_put(&greedy, &d);
+	}
 	queue_kick(&greedy);
-	ck_assert_uint_eq(queue_run(&other, &small).status, SHARQ_OK);
+	fuse_wait(&f);
+	fuse_free(&f);
+	queue_wait(&greedy, 1);
+	d = desc_copy(p + 1, p + PAGE, PAGE - 1);
+	ck_assert_uint_eq(queue_run(&other, &d).status, SHARQ_OK);
 	ck_assert_uint_lt(queue_completed(&greedy), COMMANDS / 2);
-	queue_wait(&greedy, COMMANDS);
+	queue_wait(&greedy, 1 + COMMANDS);
+	ck_assert_uint_eq(queue_take(&greedy).status, SHARQ_FAULT_READ);
 	for (int i = 0; i < COMMANDS; i++)
 		ck_assert_uint_eq(queue_take(&greedy).status, SHARQ_OK);
 	queue_free(&greedy);
 	queue_free(&other);
-	ck_assert(!munmap(p, 2 * ONTO_ITSELF));
+	ck_assert(!munmap(away, FUSE_FILE_SIZE));
 }
 END_TEST
 
