@@ -116,15 +116,13 @@ const char *sharq_connect_strerror(int err, const char *socket, char *buf,
 	case EDQUOT:
 		snprintf(buf, size,
 			 "%s: your user has as many connections as sharqd "
-			 "allows "
-			 "(clients-per-user): close some",
+			 "allows (clients-per-user): close some",
 			 path);
 		break;
 	case EUSERS:
 		snprintf(buf, size,
 			 "%s: sharqd has as many clients as it allows "
-			 "(clients): "
-			 "try again when some have ended",
+			 "(clients): try again when some have ended",
 			 path);
 		break;
 	case ENAMETOOLONG:
