@@ -156,9 +156,11 @@ static long set_eventfd(struct sharq_queue *q, const void __user *user)
 		event = eventfd_ctx_fdget(e.fd);
 	if (IS_ERR(event))
 		return PTR_ERR(event);
-	spin_lock(&q->cq_lock);
+	mutex_lock(&q->event_lock);
 	swap(q->event, event);
-	spin_unlock(&q->cq_lock);
+	mutex_unlock(&q->event_lock);
+	/* Pairs with sharq_tell(): the client looks at its CQ after this. */
+	smp_mb();
 	if (event)
 		eventfd_ctx_put(event);
 	return 0;

@@ -8,8 +8,6 @@
 #include "sharq.h"
 #include "trace.h"
 
-/* Completions that are posted together, from the stack. */
-#define POSTS 32
 /* With so much to do the device begins while the kick goes on. */
 #define HAND_OVER SZ_256K
 
@@ -18,7 +16,7 @@
  * @idle:     nothing makes the next command wait, but its own FENCE
  * @now:      when its first request was accepted, or 0
  * @accepted: for the scheduler; of so many @bytes
- * @posts:    how many of @post are to be posted
+ * @posts:    how many of q->posts are to be posted
  */
 struct kick {
 	struct sharq_queue *q;
@@ -28,7 +26,6 @@ struct kick {
 	u64 now;
 	struct list_head accepted;
 	u64 bytes;
-	struct sharq_cqe *post;
 	unsigned int posts;
 };
 
@@ -38,7 +35,7 @@ static void publish(struct kick *k)
 	/* The client fills them again: they were read. */
 	smp_store_release(&k->q->rings->sq_head, k->q->sq_head);
 	if (k->posts)
-		sharq_post(k->q, k->post, k->posts);
+		sharq_post(k->q, k->q->posts, k->posts);
 	k->posts = 0;
 }
 
@@ -211,9 +208,9 @@ static int consume(struct kick *k)
 	if (status == SHARQ_OK && desc.op != SHARQ_OP_NOP)
 		return accept_command(k, &desc, next);
 
-	if (k->posts == POSTS)
+	if (k->posts == SHARQ_POSTS)
 		publish(k);
-	cqe = &k->post[k->posts];
+	cqe = &q->posts[k->posts];
 	*cqe = (struct sharq_cqe){
 		.user_data = desc.user_data,
 		.status = status,
@@ -321,13 +318,11 @@ static int kick_locked(struct kick *k, u32 wanted)
 int sharq_kick(struct sharq_queue *q, u32 count, bool nonblock,
 	       struct sharq_batch *batch)
 {
-	struct sharq_cqe cqes[POSTS] __uninitialized;
 	struct kick k = {
 		.q = q,
 		.batch = batch,
 		.nonblock = nonblock,
 		.accepted = LIST_HEAD_INIT(k.accepted),
-		.post = cqes,
 	};
 	int ret;
 

@@ -23,16 +23,25 @@ static const u32 device_flags[SHARQ_QUEUE_STATE_COUNT] = {
 	[SHARQ_QUEUE_GONE] = SHARQ_DEVICE_CLOSED,
 };
 
-static struct workqueue_struct *free_queue;
+/* Freeing waits for devices and clients; nobody's completions wait for that. */
+static struct workqueue_struct *free_queue, *later_queue;
 
 int sharq_queue_init(void)
 {
-	free_queue = alloc_workqueue("sharq", WQ_UNBOUND, 0);
-	return free_queue ? 0 : -ENOMEM;
+	free_queue = alloc_workqueue("sharq-free", WQ_UNBOUND, 0);
+	if (!free_queue)
+		return -ENOMEM;
+	later_queue = alloc_workqueue("sharq-later", WQ_UNBOUND, 0);
+	if (later_queue)
+		return 0;
+	destroy_workqueue(free_queue);
+	return -ENOMEM;
 }
 
 void sharq_queue_exit(void)
 {
+	/* The last item there may have a queue freed. */
+	destroy_workqueue(later_queue);
 	destroy_workqueue(free_queue);
 }
 
@@ -47,7 +56,7 @@ static void set_state(struct sharq_queue *q, enum sharq_queue_state state)
 
 static void wake(struct sharq_queue *q)
 {
-	wake_up_poll(&q->wait, EPOLLIN | EPOLLOUT | EPOLLHUP);
+	sharq_tell(q);
 	sharq_control_changed(q);
 }
 
@@ -191,12 +200,31 @@ void sharq_queue_put(struct sharq_queue *q)
 	kref_put(&q->refs, queue_unused);
 }
 
+static void do_later(struct work_struct *work)
+{
+	struct sharq_queue *q =
+		container_of(work, struct sharq_queue, later_work);
+
+	sharq_sched_go_on(q);
+	sharq_tell_all(q);
+	sharq_queue_put(q);
+}
+
+void sharq_queue_later(struct sharq_queue *q)
+{
+	if (kref_get_unless_zero(&q->refs) &&
+	    !queue_work(later_queue, &q->later_work))
+		sharq_queue_put(q);
+}
+
 static void queue_init(struct sharq_queue *q)
 {
 	kref_init(&q->refs);
 	INIT_WORK(&q->free_work, queue_free);
+	INIT_WORK(&q->later_work, do_later);
 	mutex_init(&q->bind_lock);
 	mutex_init(&q->kick_lock);
+	mutex_init(&q->event_lock);
 	spin_lock_init(&q->cq_lock);
 	init_waitqueue_head(&q->wait);
 	INIT_LIST_HEAD(&q->active);
@@ -368,6 +396,8 @@ static int attach(struct sharq_queue *q, struct sharq_bind *b)
 
 err_direct:
 	stop_direct(q);
+	/* It may have been lowered for a path that the next BIND doesn't get. */
+	q->caps.max_transfer = q->dev->caps.max_transfer;
 err_detach:
 	if (ops->detach)
 		ops->detach(q->dev, q);
@@ -498,11 +528,8 @@ int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
 
 	spin_lock(&q->cq_lock);
 	first = !sharq_state_dead(q->state);
-	if (first) {
+	if (first)
 		set_state(q, state);
-		if (q->event)
-			compat_eventfd_signal(q->event);
-	}
 	spin_unlock(&q->cq_lock);
 	cut_short(q, state);
 	if (!first)

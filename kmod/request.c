@@ -9,6 +9,10 @@
 #include "compat.h"
 #include "trace.h"
 
+/* So many sleepers are woken by whoever has something to tell. */
+#define FEW 16
+#define TOLD (EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLHUP)
+
 static struct kmem_cache *requests;
 
 int sharq_request_init(void)
@@ -101,17 +105,41 @@ static void post(struct sharq_queue *q, const struct sharq_cqe *cqes,
 	smp_store_release(&q->rings->cq_tail, tail);
 }
 
+/* Return: false if there are many, or somebody who wakes many has the lock. */
+static bool wake_few(struct wait_queue_head *wait)
+{
+	struct wait_queue_entry *entry;
+	unsigned int n = 0;
+	unsigned long flags;
+
+	if (!spin_trylock_irqsave(&wait->lock, flags))
+		return false;
+	list_for_each_entry(entry, &wait->head, entry)
+		if (++n > FEW)
+			break;
+	if (n <= FEW)
+		wake_up_locked_poll(wait, TOLD);
+	spin_unlock_irqrestore(&wait->lock, flags);
+	return n <= FEW;
+}
+
 void sharq_tell(struct sharq_queue *q)
 {
-	if (READ_ONCE(q->event)) {
-		spin_lock(&q->cq_lock);
-		if (q->event)
-			compat_eventfd_signal(q->event);
-		spin_unlock(&q->cq_lock);
-	}
+	/* A full barrier, for q->event too. */
+	bool later = wq_has_sleeper(&q->wait) && !wake_few(&q->wait);
+
+	if (later || READ_ONCE(q->event))
+		sharq_queue_later(q);
+}
+
+void sharq_tell_all(struct sharq_queue *q)
+{
+	mutex_lock(&q->event_lock);
+	if (q->event)
+		compat_eventfd_signal(q->event);
+	mutex_unlock(&q->event_lock);
 	if (wq_has_sleeper(&q->wait))
-		wake_up_poll(&q->wait,
-			     EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
+		wake_up_poll(&q->wait, TOLD);
 }
 
 void sharq_post(struct sharq_queue *q, const struct sharq_cqe *cqes,

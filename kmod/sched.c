@@ -13,6 +13,9 @@
 #include "drr.h"
 #include "trace.h"
 
+/* So many are completed or handed on by whoever happens to be there. */
+#define RELEASE_MAX 256
+
 /* How much there is left to do, at most. */
 static u32 rest(const struct sharq_request *r)
 {
@@ -125,19 +128,20 @@ static struct sharq_request *take_pending(struct sharq_queue *q)
 /*
  * Let go what order allows. dev->lock held; dropped meanwhile, and then what is
  * completed may get here again: it leaves the work to the first, or a chain
- * would take as much stack as it is long. Many may wait for the queue: they are
- * told once, as this may be a thread that others need.
+ * would take as much stack as it is long. This may be a thread that others need,
+ * and the client adds to the chain as fast as it is emptied.
  */
 static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 	__must_hold(&dev->lock)
 {
 	struct sharq_request *r;
+	unsigned int n = 0;
 	bool posted = false;
 
 	if (q->releasing)
 		return;
 	q->releasing = true;
-	while ((r = take_pending(q))) {
+	while (n < RELEASE_MAX && (r = take_pending(q))) {
 		if (!r->settled && !r->staged) {
 			make_ready(dev, r);
 			continue;
@@ -148,11 +152,14 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 			sharq_request_complete(r, false);
 		else
 			sharq_stager_in(r);
-		/* A chain may be long. */
+		n++;
 		cond_resched();
 		spin_lock(&dev->lock);
 	}
-	q->releasing = false;
+	q->rest = n == RELEASE_MAX;
+	q->releasing = q->rest;
+	if (q->rest)
+		sharq_queue_later(q);
 	if (!posted)
 		return;
 	spin_unlock(&dev->lock);
@@ -165,6 +172,19 @@ static void release(struct sharq_device *dev, struct sharq_queue *q)
 {
 	empty_pending(dev, q);
 	dispatch(dev);
+}
+
+void sharq_sched_go_on(struct sharq_queue *q)
+{
+	struct sharq_device *dev = q->dev;
+
+	spin_lock(&dev->lock);
+	if (q->rest) {
+		q->rest = false;
+		q->releasing = false;
+		release(dev, q);
+	}
+	spin_unlock(&dev->lock);
 }
 
 void sharq_sched_add(struct sharq_queue *q, struct list_head *requests)

@@ -38,6 +38,7 @@
  *   mmap_lock             of the client
  *   dev->lock (spinlock)  scheduling: see struct sharq_device
  *   q->cq_lock (spinlock) the CQ, the state
+ *   q->event_lock (mutex) the eventfd; only its waiters' locks are taken under it
  *   events.lock (spinlock, control.c) what the controller hasn't fetched
  * bind_lock and kick_lock are never held together. All spinlocks are taken from
  * process context only. The doorbell's fault handler, under mmap_lock, takes none
@@ -79,6 +80,8 @@ struct io_uring_cmd;
 
 /* Sources up to this are copied at the kick instead of pinned. */
 #define SHARQ_COPY_MAX 512
+/* Completions that a kick posts together. */
+#define SHARQ_POSTS 32
 
 /*
  * struct sharq_batch - a kick that waits for what it consumed (KICK_WAIT)
@@ -202,8 +205,9 @@ struct sharq_request {
  *             it is; its to write
  * @unbound_until: jiffies64 until which BIND is accepted
  *
- * kick_lock: @sq_head; @stats.kicks, .short_kicks, .copied, .staged
- * cq_lock:   @cq_tail, @in_flight, @short_kick, @event, @stats' completion part
+ * kick_lock: @sq_head, @posts; @stats.kicks, .short_kicks, .copied, .staged
+ * event_lock: @event
+ * cq_lock:   @cq_tail, @in_flight, @short_kick, @stats' completion part
  *   @in_flight: accepted and not posted; in_flight + (cq_tail - cq_head) is
  *               never over depth
  *   @short_kick: the last kick was short for a reason that a completion ends (a
@@ -219,6 +223,7 @@ struct sharq_request {
  *   @link_failed: and failed: the next is CANCELED
  *   @canceled: sharq_sched_cancel() was called: nothing more is pushed
  *   @releasing: somebody is emptying @pending
+ *   @rest:    and has left it to @later_work
  *   @ordered: requests with FENCE or LINK that aren't completed (an atomic: kick.c
  *             reads it without the lock, and only its own kicks raise it)
  * @pinned:    bytes held by requests, against @pin_bytes
@@ -240,6 +245,7 @@ struct sharq_queue {
 
 	struct kref refs;
 	struct work_struct free_work;
+	struct work_struct later_work;
 	struct sharq_notice *notice; /* control.c's */
 
 	struct inode *inode;
@@ -266,12 +272,15 @@ struct sharq_queue {
 
 	struct mutex kick_lock; /* consuming */
 	u32 sq_head;
+	struct sharq_cqe posts[SHARQ_POSTS];
+
+	struct mutex event_lock; /* the eventfd */
+	struct eventfd_ctx *event;
 
 	spinlock_t cq_lock ____cacheline_aligned_in_smp;
 	u32 cq_tail;
 	u32 in_flight;
 	bool short_kick;
-	struct eventfd_ctx *event;
 	wait_queue_head_t wait;
 	struct sharq_ctl_stats stats;
 
@@ -285,6 +294,7 @@ struct sharq_queue {
 	bool link_failed;
 	bool canceled;
 	bool releasing;
+	bool rest;
 	atomic_t ordered;
 	atomic64_t pinned;
 
@@ -352,6 +362,12 @@ int sharq_queue_new(const struct sharq_ctl_create *c, kuid_t uid,
 struct sharq_queue *sharq_queue_get(struct sharq_queue *q);
 /* Never sleeps. */
 void sharq_queue_put(struct sharq_queue *q);
+/*
+ * Have sharq_sched_go_on() and sharq_tell_all() called where it keeps nobody else
+ * waiting: how long they take is in the client's hands. Never sleeps. Nothing is
+ * done for a queue that nobody holds any more.
+ */
+void sharq_queue_later(struct sharq_queue *q);
 /* BIND, in the client's context; fills in @b's answers. */
 int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b);
 /* 0 if a caller may act on the queue now, else the errno that says why not. */
@@ -488,8 +504,13 @@ void sharq_request_cancel(struct sharq_request *r);
  * given to sharq_sched_add(). Unless @tell, sharq_tell() is to follow.
  */
 void sharq_request_complete(struct sharq_request *r, bool tell);
-/* Those who wait for completions that some were posted. */
+/*
+ * Those who wait for the queue that something happened. A client may have many wait,
+ * and in ways that take long to tell: of few sharq_tell() wakes them itself, else it
+ * leaves that to sharq_tell_all(). So it does for the eventfd, always.
+ */
 void sharq_tell(struct sharq_queue *q);
+void sharq_tell_all(struct sharq_queue *q);
 /*
  * Post completions of descriptors that never became requests (cq_lock is taken
  * once for all), and wake who waits. They must have been counted in in_flight.
@@ -508,7 +529,12 @@ void sharq_sched_add(struct sharq_queue *q, struct list_head *requests);
 void sharq_sched_staged(struct sharq_request *r);
 /* It was posted with @status: what waited for it may go on. */
 void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status);
-/* The queue is dead: complete as CANCELED all that isn't in the device. */
+/* Let go what sharq_queue_later() was called for. */
+void sharq_sched_go_on(struct sharq_queue *q);
+/*
+ * The queue is dead: complete as CANCELED all that isn't in the device; of many
+ * some later.
+ */
 void sharq_sched_cancel(struct sharq_queue *q);
 /*
  * Would a NOP or a refused descriptor that comes now be next, with nothing to

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "gate.h"
@@ -424,6 +426,138 @@ START_TEST(p13_small_command_waits_for_one_slice_of_16_mib_copies)
 }
 END_TEST
 
+/* ---- what a completion brings with it ---- */
+
+/* The completions of two queues, in their order. */
+static void trace_completions(void)
+{
+	trace_write("tracing_on", "0");
+	trace_write("current_tracer", "nop");
+	trace_write("trace_clock", "counter");
+	trace_write("buffer_size_kb", "4096");
+	trace_write("trace", "");
+	trace_write(EVENTS "sharq_complete/enable", "1");
+	trace_write("tracing_on", "1");
+}
+
+/*
+ * Read them. Return: how many of @other's were there between the first of @own's
+ * and either the last of these or, if there is one, the mark.
+ */
+static unsigned int completed_between(uint64_t own, uint64_t other)
+{
+	unsigned int since = 0, between = 0;
+	bool begun = false, marked = false;
+	unsigned long long id;
+	char line[256];
+	FILE *file;
+
+	trace_write("tracing_on", "0");
+	file = fdopen(trace_open(), "r");
+	ck_assert(file);
+	while (!marked && fgets(line, sizeof(line), file)) {
+		const char *p = strstr(line, "sharq_complete: queue=");
+
+		marked = strstr(line, "tracing_mark_write");
+		id = p ? strtoull(p + strlen("sharq_complete: queue="), NULL,
+				  10)
+		       : 0;
+		begun |= id == own;
+		since += begun && id == other;
+		if (id == own || marked)
+			between = since;
+	}
+	fclose(file);
+	trace_end();
+	return between;
+}
+
+/* On both of a guest's processors, of which one has the device's thread. */
+START_TEST(p13_chain_that_waited_keeps_nobody_waiting)
+{
+	struct load other = load_new(1024, 64 * KIB, 0);
+	struct load chain = copies_new(4096, 64);
+	struct sharq_desc d = load_desc(&chain);
+	unsigned int between;
+
+	trace_completions();
+	fill(&other, 0);
+	while (chain.q.tail - chain.q.head < chain.q.depth) {
+		d.flags = SHARQ_DESC_LINK;
+		queue_put(&chain.q, &d);
+		d = desc_nop();
+	}
+	queue_kick(&chain.q);
+	queue_wait(&chain.q, chain.q.depth);
+	ck_assert(queue_stats(other.q.id).in_flight);
+	between = completed_between(chain.q.id, other.q.id);
+	printf("%u of the other's while a chain of %u ended\n", between,
+	       chain.q.depth);
+	ck_assert_uint_gt(between, 0);
+	load_free(&chain);
+	load_free(&other);
+}
+END_TEST
+
+#define EPOLLS 25
+#define WATCHES 800
+
+/* @fd itself, and under as many numbers as there may be. */
+static int watch_often(int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	struct rlimit files;
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int number, base;
+
+	ck_assert(!getrlimit(RLIMIT_NOFILE, &files));
+	ck_assert_uint_gt(files.rlim_cur, WATCHES + 100);
+	base = (int)files.rlim_cur - WATCHES;
+	ck_assert_int_ge(epoll, 0);
+	ck_assert(!epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e));
+	for (int i = 0; i < WATCHES; i++) {
+		number = dup2(fd, base + i);
+		ck_assert_int_eq(number, base + i);
+		ck_assert(!epoll_ctl(epoll, EPOLL_CTL_ADD, number, &e));
+		/* What is watched is the file, which stays open. */
+		close(number);
+	}
+	return epoll;
+}
+
+/* The one that began to wait first is told last. */
+START_TEST(p13_telling_many_sleepers_keeps_nobody_waiting)
+{
+	struct load other = load_new(1024, 64 * KIB, 0);
+	struct load own = copies_new(4, 64);
+	struct sharq_desc d = load_desc(&own);
+	struct epoll_event e;
+	int epolls[EPOLLS], mark = trace_marker();
+	unsigned int between;
+
+	for (int i = 0; i < EPOLLS; i++)
+		epolls[i] = watch_often(own.q.fd);
+	trace_completions();
+	fill(&other, 0);
+	queue_put(&own.q, &d);
+	queue_kick(&own.q);
+	ck_assert_int_eq(epoll_wait(epolls[0], &e, 1, PATIENCE_MS), 1);
+	ck_assert_int_eq(write(mark, "told", 4), 4);
+	ck_assert(queue_stats(other.q.id).in_flight);
+	between = completed_between(own.q.id, other.q.id);
+	printf("%u of the other's while %u sleepers were told\n", between,
+	       EPOLLS * (WATCHES + 1));
+	ck_assert_uint_gt(between, 3);
+	for (int i = 0; i < EPOLLS; i++) {
+		ck_assert_int_eq(epoll_wait(epolls[i], &e, 1, PATIENCE_MS), 1);
+		close(epolls[i]);
+	}
+	close(mark);
+	load_free(&own);
+	load_free(&other);
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("fair");
@@ -436,5 +570,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p13_small_command_waits_for_one_slice_of_each, 100);
 	GUEST_ADD(s, p13_small_command_waits_for_one_slice_of_16_mib_copies,
 		  100);
+	GUEST_ADD(s, p13_chain_that_waited_keeps_nobody_waiting, 60);
+	GUEST_ADD(s, p13_telling_many_sleepers_keeps_nobody_waiting, 100);
 	return s;
 }

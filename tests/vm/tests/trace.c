@@ -20,10 +20,20 @@ void trace_write(const char *file, const char *text)
 	ck_assert_msg(!r, "%s: %s", path, strerror(-r));
 }
 
+static int open_file(const char *path, int flags)
+{
+	int fd = broker_open(path, flags);
+
+	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(-fd));
+	return fd;
+}
+
 int trace_open(void)
 {
-	int fd = broker_open(TRACING "trace", O_RDONLY);
+	return open_file(TRACING "trace", O_RDONLY);
+}
 
-	ck_assert_msg(fd >= 0, "trace: %s", strerror(-fd));
-	return fd;
+int trace_marker(void)
+{
+	return open_file(TRACING "trace_marker", O_WRONLY);
 }

@@ -7,5 +7,7 @@
 void trace_write(const char *file, const char *text);
 /* The trace, to be read and closed. */
 int trace_open(void);
+/* Where a line of the test's own for it may be written, without delay. */
+int trace_marker(void);
 
 #endif /* TRACE_H */
