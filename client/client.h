@@ -279,7 +279,8 @@ int bind_queue(struct sharq_queue *q, uint32_t path,
  * kick_watch - let q->epoll wait for the same
  * kick_arm - the file of a context tells of one completion, when it has been asked
  *   to. Return: there is one already, of which q->epoll may not hear
- * kick_quiesce - wait until the device leaves the caller's memory alone
+ * kick_quiesce - wait until the device leaves the caller's memory alone; the queue is
+ *   dead then
  * kick_fill, kick_lend, kick_lent - for a ring of the application's: the entry,
  *   that it has one, and its result. Return: 0 or -EAGAIN: something is left
  */

@@ -333,6 +333,8 @@ void kick_quiesce(struct sharq_queue *q)
 {
 	for (int ms = 0; ms < QUIESCE_MS && !quiet(q); ms++)
 		poll(NULL, 0, 1);
+	/* While the area is mapped; of one that is dead it fails, which is as good. */
+	ioctl(q->fd, SHARQ_STOP, 0);
 }
 
 void kick_lend(struct sharq_queue *q)

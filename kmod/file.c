@@ -143,6 +143,11 @@ static long start(struct sharq_queue *q, const void __user *user)
 	return direct->run(q, s.addr);
 }
 
+static long stop(struct sharq_queue *q, unsigned long arg)
+{
+	return arg ? -EINVAL : sharq_queue_end(q, SHARQ_QUEUE_GONE);
+}
+
 static long set_eventfd(struct sharq_queue *q, const void __user *user)
 {
 	struct eventfd_ctx *event = NULL;
@@ -181,6 +186,8 @@ static long file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ret ?: set_eventfd(q, user);
 	case SHARQ_START:
 		return ret ?: start(q, user);
+	case SHARQ_STOP:
+		return ret ?: stop(q, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -75,14 +75,17 @@ static int count_threads(const struct mm_struct *mm)
 }
 
 /*
- * Every thread that has it counts as a user once, and so does a fault: are there
- * more users? Who looks at it from outside is one for a short time only.
+ * Every thread that has it counts as a user once, and so does a fault that the IOMMU
+ * asked for: are there more users? A thread of ours is one too, or whoever looks at
+ * the memory from outside, and they may be for long; but they don't keep its lock,
+ * which such a fault holds, or waits for, until it is over.
  */
 static bool is_stuck(const struct sdxi_bond *bond)
 {
-	const struct mm_struct *mm = bond->mn.mm;
+	struct mm_struct *mm = bond->mn.mm;
 
-	return atomic_read(&mm->mm_users) > count_threads(mm);
+	return rwsem_is_locked(&mm->mmap_lock) &&
+	       atomic_read(&mm->mm_users) > count_threads(mm);
 }
 
 /* One to be undone; NULL: none, or not now. */

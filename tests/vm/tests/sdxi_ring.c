@@ -89,6 +89,8 @@ struct sdxi_ring sdxi_ring_new(void)
 
 void sdxi_ring_free(struct sdxi_ring *r)
 {
+	/* Of one that is dead it fails. */
+	ioctl(r->fd, SHARQ_STOP, 0);
 	ck_assert(!munmap((void *)r->bell, PAGE));
 	ck_assert(!munmap(r->area, r->bind.area_size));
 	ck_assert(!munmap(r->rings, r->bind.map_size));

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -174,7 +175,19 @@ static void wait_completed(const struct queue *q, unsigned int n)
 			      queue_completed(q), n);
 }
 
-START_TEST(p14_kill_completes_each_command_once)
+static void kill_queue(const struct queue *q)
+{
+	queue_control(q->id, SHARQ_CTL_KILL);
+}
+
+static void stop_queue(const struct queue *q)
+{
+	ck_assert(ioctl(q->fd, SHARQ_STOP, 8) && errno == EINVAL);
+	ck_assert(!ioctl(q->fd, SHARQ_STOP, 0));
+	ck_assert(ioctl(q->fd, SHARQ_STOP, 0) && errno == ESHUTDOWN);
+}
+
+static void completes_each_command_once(void (*end)(const struct queue *q))
 {
 	struct queue q = queue_new(16);
 	struct sharq_desc d = desc_fill(memory(PAGE), 1, PAGE);
@@ -188,7 +201,7 @@ START_TEST(p14_kill_completes_each_command_once)
 		queue_put(&q, &d);
 	}
 	queue_kick(&q);
-	queue_control(q.id, SHARQ_CTL_KILL);
+	end(&q);
 	wait_completed(&q, 16);
 	for (int i = 0; i < 16; i++) {
 		struct sharq_cqe cqe = queue_take(&q);
@@ -204,6 +217,18 @@ START_TEST(p14_kill_completes_each_command_once)
 	ck_assert(q.ring->device_flags & SHARQ_DEVICE_CLOSED);
 	queue_free(&q);
 	queues_left(0);
+}
+
+START_TEST(p14_kill_completes_each_command_once)
+{
+	completes_each_command_once(kill_queue);
+}
+END_TEST
+
+/* By its client. */
+START_TEST(p14_stop_completes_each_command_once)
+{
+	completes_each_command_once(stop_queue);
 }
 END_TEST
 
@@ -473,6 +498,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p14_queue_is_bound_while_there_is_no_controller, 60);
 	GUEST_ADD(s, p14_pause_and_resume_lose_nothing, 60);
 	GUEST_ADD(s, p14_kill_completes_each_command_once, 60);
+	GUEST_ADD(s, p14_stop_completes_each_command_once, 60);
 	GUEST_ADD(s, p14_kill_ends_copying_at_once, 60);
 	GUEST_ADD(s, older_controller_hears_events, 60);
 	GUEST_ADD(s, controller_hears_of_a_queue_s_end, 60);

@@ -246,6 +246,7 @@ static void refused_everywhere(struct queue *q)
 	CHILD_EXPECT(queue_bind(q->fd, &bind) == -EPERM);
 	CHILD_EXPECT(queue_ioctl_kick(q->fd, 1) == -EPERM);
 	CHILD_EXPECT(ioctl(q->fd, SHARQ_EVENTFD, &event) && errno == EPERM);
+	CHILD_EXPECT(ioctl(q->fd, SHARQ_STOP, 0) && errno == EPERM);
 	CHILD_EXPECT(mmap(NULL, q->bind.map_size, rw, MAP_SHARED, q->fd,
 			  (off_t)q->bind.map_offset) == MAP_FAILED);
 	CHILD_EXPECT(errno == EPERM);

@@ -37,6 +37,8 @@ static void refused_ioctls(int fd, int error)
 	event.fd = -1;
 	CHILD_EXPECT(ioctl(fd, SHARQ_EVENTFD, &event) == -1);
 	CHILD_EXPECT(errno == -error);
+	CHILD_EXPECT(ioctl(fd, SHARQ_STOP, 0) == -1);
+	CHILD_EXPECT(errno == -error);
 }
 
 static void refused_uring(int fd, int error)

@@ -3,11 +3,14 @@
  * How direct queues on the SDXI function end: with their files and mappings, by the
  * controller, with the driver; and what others see of it.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "broker.h"
+#include "direct.h"
 #include "fuse.h"
 #include "guest.h"
 #include "sdxi_function.h"
@@ -117,6 +120,25 @@ START_TEST(p14_pause_stops_and_resume_needs_no_doorbell)
 }
 END_TEST
 
+/* And the function could still say so. */
+START_TEST(p14_stop_ends_a_queue_that_is_mapped)
+{
+	struct sdxi_ring r = sdxi_ring_new();
+
+	ck_assert_uint_eq(sdxi_run(&r, sdxi_nop()), SHARQ_OK);
+	ck_assert_uint_ne(r.status->state & SDXI_CXT_STS_STATE,
+			  SDXI_CXT_STOP_SW);
+	ck_assert(!ioctl(r.fd, SHARQ_STOP, 0));
+	ck_assert(r.rings->device_flags & SHARQ_DEVICE_SETTLED);
+	ck_assert(r.rings->device_flags & SHARQ_DEVICE_CLOSED);
+	ck_assert_uint_eq(r.status->state & SDXI_CXT_STS_STATE,
+			  SDXI_CXT_STOP_SW);
+	ck_assert(ioctl(r.fd, SHARQ_STOP, 0) && errno == ESHUTDOWN);
+	sdxi_ring_free(&r);
+	sdxi_all_gone();
+}
+END_TEST
+
 START_TEST(p14_kill_settles_what_hangs)
 {
 	uint8_t *src = memory(COMMANDS * PAGE), *dst = memory(COMMANDS * PAGE);
@@ -155,6 +177,39 @@ START_TEST(p14_kill_settles_what_fuse_never_answers)
 	ck_assert(!munmap(map, FUSE_FILE_SIZE));
 	sdxi_ring_free(&r);
 	ring_load_works();
+	sdxi_all_gone();
+}
+END_TEST
+
+/* The module's limit of bonds that wait to be undone, in sdxi_bond.c, and more. */
+#define MANY_BONDS 300
+
+/* Its thread has the client's memory nearly always. */
+static void keep_busy(struct queue *q, const void *dst, const void *src)
+{
+	struct sharq_desc copy = desc_copy(dst, src, 16 * MIB);
+
+	while (queue_completed(q))
+		ck_assert_uint_eq(queue_take(q).status, SHARQ_OK);
+	while (q->tail - q->head < q->depth)
+		queue_put(q, &copy);
+	direct_submit(q);
+}
+
+START_TEST(p11_bonds_are_undone_beside_a_thread_that_has_the_memory)
+{
+	uint8_t *src = memory(16 * MIB), *dst = memory(16 * MIB);
+	struct queue busy = queue_new_direct(64);
+
+	for (int i = 0; i < MANY_BONDS; i++) {
+		struct sdxi_ring r;
+
+		keep_busy(&busy, dst, src);
+		r = sdxi_ring_new();
+		ck_assert_uint_eq(sdxi_run(&r, sdxi_nop()), SHARQ_OK);
+		sdxi_ring_free(&r);
+	}
+	queue_free(&busy);
 	sdxi_all_gone();
 }
 END_TEST
@@ -209,8 +264,11 @@ Suite *guest_suite(void)
 		  p11_closing_one_of_two_queues_disturbs_nothing_in_the_other,
 		  60);
 	GUEST_ADD(s, p14_pause_stops_and_resume_needs_no_doorbell, 30);
+	GUEST_ADD(s, p14_stop_ends_a_queue_that_is_mapped, 30);
 	GUEST_ADD(s, p14_kill_settles_what_hangs, 30);
 	GUEST_ADD(s, p14_kill_settles_what_fuse_never_answers, 60);
+	GUEST_ADD(s, p11_bonds_are_undone_beside_a_thread_that_has_the_memory,
+		  100);
 	GUEST_ADD(s, p14_unbind_under_load_settles_all, 60);
 	GUEST_ADD(s, p14_removal_under_load_settles_all, 60);
 	return s;

@@ -55,6 +55,7 @@ static void refused_everywhere(const struct sdxi_ring *r)
 	CHILD_EXPECT(queue_ioctl_kick(r->fd, 1) == -EPERM);
 	CHILD_EXPECT(sdxi_ring_start(r, r->area) == -EPERM);
 	CHILD_EXPECT(ioctl(r->fd, SHARQ_EVENTFD, &event) && errno == EPERM);
+	CHILD_EXPECT(ioctl(r->fd, SHARQ_STOP, 0) && errno == EPERM);
 	CHILD_EXPECT(!can_map(r->fd, b->map_size, b->map_offset));
 	CHILD_EXPECT(!can_map(r->fd, PAGE, b->bell_offset));
 	CHILD_EXPECT(!can_map(r->fd, b->area_size, b->area_offset));
