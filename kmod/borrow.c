@@ -32,8 +32,11 @@ static bool client_lives(const struct sharq_borrow *b)
 	rcu_read_lock();
 	leader = pid_task(b->client, PIDTYPE_TGID);
 	if (leader)
-		for_each_thread(leader, t)
-			lives |= READ_ONCE(t->mm) == b->mm;
+		for_each_thread(leader, t) {
+			lives = READ_ONCE(t->mm) == b->mm;
+			if (lives)
+				break;
+		}
 	rcu_read_unlock();
 	return lives;
 }

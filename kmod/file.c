@@ -51,9 +51,12 @@ static int file_flush(struct file *file, fl_owner_t id)
 /* Of a direct queue whose completions aren't posted here. */
 static __poll_t direct_readiness(struct sharq_queue *q)
 {
-	enum sharq_queue_state state = READ_ONCE(q->state);
+	enum sharq_queue_state state;
 	__poll_t mask = 0;
 
+	/* Pairs with sharq_tell(): it sees us wait, or we see what has changed. */
+	smp_mb();
+	state = READ_ONCE(q->state);
 	if (sharq_state_dead(state))
 		mask = EPOLLHUP;
 	else if (state == SHARQ_QUEUE_RUNNING)

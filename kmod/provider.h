@@ -33,7 +33,7 @@
  * @pause: q->state has become PAUSED, or RUNNING again. Not at the same time as
  *         @stop
  * @ready: poll(), in the client's context: is there something for it to take? If
- *         it wants to hear of that, wake q->wait and signal q->event when there is
+ *         it wants to hear of that, sharq_tell() it when there is
  * @stats: what is known of its commands; cq_lock is held
  */
 struct sharq_direct_ops {

@@ -11,7 +11,8 @@
 
 /* So many sleepers are woken by whoever has something to tell. */
 #define FEW 16
-#define TOLD (EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLHUP)
+/* Some pollers report these as they are: HUP only of what is dead. */
+#define TOLD (EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM)
 
 static struct kmem_cache *requests;
 
@@ -105,9 +106,18 @@ static void post(struct sharq_queue *q, const struct sharq_cqe *cqes,
 	smp_store_release(&q->rings->cq_tail, tail);
 }
 
-/* Return: false if there are many, or somebody who wakes many has the lock. */
-static bool wake_few(struct wait_queue_head *wait)
+static __poll_t told(const struct sharq_queue *q)
 {
+	return TOLD | (sharq_state_dead(READ_ONCE(q->state)) ? EPOLLHUP : 0);
+}
+
+/*
+ * Return: false if there are many; or one (an epoll, which has no private) that may
+ * have any number of sleepers of its own; or somebody who wakes many has the lock.
+ */
+static bool wake_few(struct sharq_queue *q)
+{
+	struct wait_queue_head *wait = &q->wait;
 	struct wait_queue_entry *entry;
 	unsigned int n = 0;
 	unsigned long flags;
@@ -115,10 +125,12 @@ static bool wake_few(struct wait_queue_head *wait)
 	if (!spin_trylock_irqsave(&wait->lock, flags))
 		return false;
 	list_for_each_entry(entry, &wait->head, entry)
-		if (++n > FEW)
+		if (!entry->private || ++n > FEW) {
+			n = FEW + 1;
 			break;
+		}
 	if (n <= FEW)
-		wake_up_locked_poll(wait, TOLD);
+		wake_up_locked_poll(wait, told(q));
 	spin_unlock_irqrestore(&wait->lock, flags);
 	return n <= FEW;
 }
@@ -126,7 +138,7 @@ static bool wake_few(struct wait_queue_head *wait)
 void sharq_tell(struct sharq_queue *q)
 {
 	/* A full barrier, for q->event too. */
-	bool later = wq_has_sleeper(&q->wait) && !wake_few(&q->wait);
+	bool later = wq_has_sleeper(&q->wait) && !wake_few(q);
 
 	if (later || READ_ONCE(q->event))
 		sharq_queue_later(q);
@@ -139,7 +151,7 @@ void sharq_tell_all(struct sharq_queue *q)
 		compat_eventfd_signal(q->event);
 	mutex_unlock(&q->event_lock);
 	if (wq_has_sleeper(&q->wait))
-		wake_up_poll(&q->wait, TOLD);
+		wake_up_poll(&q->wait, told(q));
 }
 
 void sharq_post(struct sharq_queue *q, const struct sharq_cqe *cqes,

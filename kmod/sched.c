@@ -13,8 +13,12 @@
 #include "drr.h"
 #include "trace.h"
 
-/* So many are completed or handed on by whoever happens to be there. */
+/*
+ * So many are completed or handed on at once; by a thread that others need fewer, for
+ * it isn't charged to the queue.
+ */
 #define RELEASE_MAX 256
+#define RELEASE_FEW 16
 
 /* How much there is left to do, at most. */
 static u32 rest(const struct sharq_request *r)
@@ -131,8 +135,8 @@ static struct sharq_request *take_pending(struct sharq_queue *q)
  * would take as much stack as it is long. This may be a thread that others need,
  * and the client adds to the chain as fast as it is emptied.
  */
-static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
-	__must_hold(&dev->lock)
+static void empty_pending(struct sharq_device *dev, struct sharq_queue *q,
+			  unsigned int max) __must_hold(&dev->lock)
 {
 	struct sharq_request *r;
 	unsigned int n = 0;
@@ -141,7 +145,7 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 	if (q->releasing)
 		return;
 	q->releasing = true;
-	while (n < RELEASE_MAX && (r = take_pending(q))) {
+	while (n < max && (r = take_pending(q))) {
 		if (!r->settled && !r->staged) {
 			make_ready(dev, r);
 			continue;
@@ -156,7 +160,7 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 		cond_resched();
 		spin_lock(&dev->lock);
 	}
-	q->rest = n == RELEASE_MAX;
+	q->rest = n == max;
 	q->releasing = q->rest;
 	if (q->rest)
 		sharq_queue_later(q);
@@ -168,9 +172,10 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q)
 }
 
 /* dev->lock held, as in empty_pending(). */
-static void release(struct sharq_device *dev, struct sharq_queue *q)
+static void release(struct sharq_device *dev, struct sharq_queue *q,
+		    unsigned int max)
 {
-	empty_pending(dev, q);
+	empty_pending(dev, q, max);
 	dispatch(dev);
 }
 
@@ -182,7 +187,7 @@ void sharq_sched_go_on(struct sharq_queue *q)
 	if (q->rest) {
 		q->rest = false;
 		q->releasing = false;
-		release(dev, q);
+		release(dev, q, RELEASE_MAX);
 	}
 	spin_unlock(&dev->lock);
 }
@@ -200,7 +205,7 @@ void sharq_sched_add(struct sharq_queue *q, struct list_head *requests)
 		list_for_each_entry(r, requests, node)
 			trace_sharq_accept(r);
 	list_splice_tail_init(requests, &q->pending);
-	release(dev, q);
+	release(dev, q, RELEASE_MAX);
 	spin_unlock(&dev->lock);
 }
 
@@ -238,7 +243,7 @@ void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status)
 		smp_mb__before_atomic();
 		atomic_dec(&q->ordered);
 	}
-	release(dev, q);
+	release(dev, q, RELEASE_FEW);
 	spin_unlock(&dev->lock);
 }
 
@@ -252,7 +257,7 @@ void sharq_sched_cancel(struct sharq_queue *q)
 	q->canceled = true;
 	list_splice_init(&q->ready, &ready);
 	list_del_init(&q->active);
-	release(dev, q);
+	release(dev, q, RELEASE_MAX);
 	spin_unlock(&dev->lock);
 	list_for_each_entry_safe(r, next, &ready, node) {
 		settle_dead(r);

@@ -493,7 +493,7 @@ struct sharq_eventfd {
 #define SHARQ_EVENTFD _IO(SHARQ_IOC_MAGIC, 0x42)
 #define SHARQ_START _IO(SHARQ_IOC_MAGIC, 0x43)
 /*
- * The queue ends (CLOSED), as with the last close of its file, but while its area is
+ * The queue ends (SHARQ_DEVICE_CLOSED), as with the last close of its file, but while its area is
  * still mapped: an SDXI context that can't write its status takes 100 ms longer to be
  * believed that it has stopped. Argument 0, else -EINVAL; -ESHUTDOWN: it was dead.
  */
