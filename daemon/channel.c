@@ -584,10 +584,12 @@ static void on_queue_state(struct engine *e,
 {
 	struct queue *q = own_queue(e, m->queue);
 
-	if (!q || m->state >= SHARQ__PB__QUEUE_STATE__QUEUE_RECOVERING)
+	if (!q || m->state >= SHARQ__PB__QUEUE_STATE__QUEUE_RECOVERING ||
+	    m->state == q->state)
 		return;
-	log_notice("queue %llu of uid %u: state is now %u",
-		   (unsigned long long)q->id, e->user->uid, m->state);
+	if (user_may_log(e->user))
+		log_notice("queue %llu of uid %u: state is now %u",
+			   (unsigned long long)q->id, e->user->uid, m->state);
 	queue_set_state(q, m->state);
 }
 

@@ -39,8 +39,9 @@ void conn_doom(struct conn *conn, const char *why)
 	if (why) {
 		server->peers_dropped++;
 		conn->user->peers_dropped++;
-		log_notice("connection of uid %u, pid %d ended: %s",
-			   conn->user->uid, conn->pid, why);
+		if (user_may_log(conn->user))
+			log_notice("connection of uid %u, pid %d ended: %s",
+				   conn->user->uid, conn->pid, why);
 	}
 	conn->doomed = true;
 	event_del(conn->read);
@@ -61,7 +62,8 @@ void conn_send(struct conn *conn, const Sharq__Pb__ServerMessage *msg,
 		conn_doom(conn, NULL);
 	else if (ret)
 		conn_doom(conn, strerror(-ret));
-	else if (conn->out.bytes > CONN_OUT_MAX)
+	else if (conn->out.bytes > CONN_OUT_MAX ||
+		 conn->out.fds > CONN_OUT_FDS_MAX)
 		conn_doom(conn, "it doesn't read its replies");
 }
 
@@ -73,6 +75,12 @@ void conn_reply(struct conn *conn, Sharq__Pb__Reply *reply, const int *fds,
 	msg.body_case = SHARQ__PB__SERVER_MESSAGE__BODY_REPLY;
 	msg.reply = reply;
 	conn_send(conn, &msg, fds, nfds);
+	/* 0: said without having been asked. */
+	if (!reply->id || !conn->unanswered)
+		return;
+	if (conn->unanswered-- == CONN_UNANSWERED_MAX && !conn->doomed &&
+	    event_add(conn->read, NULL))
+		conn_doom(conn, strerror(ENOMEM));
 }
 
 static void reply_code(struct conn *conn, uint64_t request, int code,
@@ -130,49 +138,42 @@ void answer_code(struct server *server, struct answer *answer, int code,
 	answer_reply(server, answer, &reply, NULL, 0);
 }
 
-/* Return: whether there may be more. */
-static bool receive_one(struct conn *conn)
+/* One: the others get their turn, however fast this one talks. */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+	struct conn *conn = arg;
 	struct sharq_frame *frame = &conn->server->frame;
 	const char *why = NULL;
 	Sharq__Pb__Request *req;
 	int ret;
 
+	(void)fd;
+	(void)what;
 	ret = sharq_frame_recv(conn->sock, frame, 0, true, &why);
 	if (ret == -EAGAIN || ret == -EINTR)
-		return false;
+		return;
 	if (ret == -EPIPE || ret == -ECONNRESET) {
 		conn_doom(conn, NULL);
-		return false;
+		return;
 	}
 	if (ret) {
 		why = why ? why : strerror(-ret);
 		conn_error(conn, 0, ret, "%s", why);
 		conn_doom(conn, why);
-		return false;
+		return;
 	}
 	req = sharq__pb__request__unpack(NULL, frame->body_len, frame->body);
 	if (!req) {
 		why = "the packet doesn't hold a request of sharq.proto";
 		conn_error(conn, 0, -EPROTO, "%s", why);
 		conn_doom(conn, why);
-		return false;
+		return;
 	}
+	/* Before: the answer may come at once, and have it read on. */
+	if (++conn->unanswered == CONN_UNANSWERED_MAX)
+		event_del(conn->read);
 	request_handle(conn, req);
 	sharq__pb__request__free_unpacked(req, NULL);
-	return !conn->doomed;
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct conn *conn = arg;
-
-	(void)fd;
-	(void)what;
-	/* The others get their turn, however fast this one talks. */
-	for (int i = 0; i < CONN_REQUESTS_PER_TURN; i++)
-		if (!receive_one(conn))
-			return;
 }
 
 static void on_no_hello(evutil_socket_t fd, short what, void *arg)

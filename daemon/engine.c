@@ -212,6 +212,16 @@ static bool dies_often(struct engine *e)
 	return often;
 }
 
+bool engine_forgettable(const struct engine *e)
+{
+	const uint64_t last =
+		e->death_count ? e->deaths[(e->death_count - 1) % ENGINE_DEATHS]
+			       : 0;
+
+	return e->state == ENGINE_DOWN &&
+	       (!last || now_ms() - last >= ENGINE_DEATHS_WINDOW_MS);
+}
+
 static void count_death(struct engine *e, const char *how)
 {
 	struct user *user = e->user;
@@ -229,6 +239,7 @@ void engine_ended(struct engine *e, const char *how)
 	struct server *server = user->server;
 	bool adopting = e->state == ENGINE_ADOPTING;
 	bool death = !e->told_to_stop && !server->stopping;
+	bool often = death && dies_often(e);
 
 	if (death)
 		count_death(e, how);
@@ -239,9 +250,9 @@ void engine_ended(struct engine *e, const char *how)
 	channel_fail_calls(e, -ECONNRESET, "the engine died");
 	if (adopting)
 		adopt_finished(e);
-	if (!server->stopping && wanted(user))
-		add_timer(e->later,
-			  death && dies_often(e) ? ENGINE_BACKOFF_MS : 0);
+	/* Often: also for those who want one only later. */
+	if (!server->stopping && (often || wanted(user)))
+		add_timer(e->later, often ? ENGINE_BACKOFF_MS : 0);
 	server_reap_later(server);
 }
 

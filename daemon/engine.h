@@ -92,6 +92,8 @@ void engine_kill(struct engine *engine, const char *why);
 void engine_stop(struct engine *engine, unsigned int drain_ms);
 /* Stop it by and by if nobody needs it. */
 void engine_check_idle(struct user *user);
+/* It is down, and how often it died lately doesn't matter any more. */
+bool engine_forgettable(const struct engine *e);
 /* It serves. @replay: it knows nothing yet, give it what is wanted. */
 void engine_up(struct engine *engine, bool replay);
 /* Talk over @sock, which is the engine's even if it fails. */

@@ -381,6 +381,7 @@ static int serve(struct daemon *d, const struct config *config, int inherited)
 	}
 	if (!ret)
 		ret = module_start(d->server);
+	module_drop_privilege();
 	if (!ret)
 		log_info("%s", d->server->note);
 	if (!ret)

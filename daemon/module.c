@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "idmap.h"
+#include "log.h"
 #define OPEN_TRIES 50
 #define OPEN_PAUSE_US 10000
 #define COOKIE_MAGIC UINT64_C(0x5351) /* "SQ" */
@@ -20,7 +21,7 @@ static int call(int fd, unsigned long command, void *arg)
 }
 
 /* What open() asked for is no use afterwards, but to somebody who breaks in. */
-static void drop_sys_admin(void)
+void module_drop_privilege(void)
 {
 	struct __user_cap_header_struct head = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
@@ -29,11 +30,14 @@ static void drop_sys_admin(void)
 	const uint32_t bit = CAP_TO_MASK(CAP_SYS_ADMIN);
 
 	if (syscall(SYS_capget, &head, caps))
-		return;
+		goto err;
 	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &= ~bit;
 	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].permitted &= ~bit;
 	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].inheritable &= ~bit;
-	syscall(SYS_capset, &head, caps);
+	if (!syscall(SYS_capset, &head, caps))
+		return;
+err:
+	log_warning("can't give up CAP_SYS_ADMIN: %s", strerror(errno));
 }
 
 /* A controller that has just died may hold it for a moment. */
@@ -63,7 +67,6 @@ int module_open(int *out, struct sharq_ctl_info *info)
 		return ret;
 	}
 	info->version[sizeof(info->version) - 1] = 0;
-	drop_sys_admin();
 	*out = fd;
 	return 0;
 }

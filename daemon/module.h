@@ -13,8 +13,10 @@
 #include "engine/journal.h"
 #include "sharq_ioctl.h"
 
+/* Give up CAP_SYS_ADMIN: only module_open() has a use for it. */
+void module_drop_privilege(void);
 /*
- * module_open - become the controller, give up CAP_SYS_ADMIN
+ * module_open - become the controller
  *
  * Return: 0, or -errno for module_why(); -EPROTO: the module has another ABI.
  */

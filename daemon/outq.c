@@ -61,6 +61,7 @@ int outq_init(struct outq *q, struct event_base *base, int sock,
 {
 	q->sock = sock;
 	q->bytes = 0;
+	q->fds = 0;
 	STAILQ_INIT(&q->packets);
 	q->write = event_new(base, sock, EV_WRITE | EV_PERSIST, writable, arg);
 	return q->write ? 0 : -ENOMEM;
@@ -93,6 +94,7 @@ int outq_flush(struct outq *q)
 			return ret;
 		STAILQ_REMOVE_HEAD(&q->packets, link);
 		q->bytes -= sizeof(*p) + p->len;
+		q->fds -= p->nfds;
 		packet_free(p);
 	}
 	event_del(q->write);
@@ -122,5 +124,6 @@ int outq_send(struct outq *q, const ProtobufCMessage *msg, const int *fds,
 	}
 	STAILQ_INSERT_TAIL(&q->packets, p, link);
 	q->bytes += sizeof(*p) + p->len;
+	q->fds += p->nfds;
 	return 0;
 }

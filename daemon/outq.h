@@ -15,12 +15,13 @@ struct outq_packet;
 
 /*
  * @sock:  stays the owner's
- * @bytes: what waits, packets' own cost included
+ * @bytes: what waits, packets' own cost included; with @fds descriptors
  * @write: pending while anything waits
  */
 struct outq {
 	int sock;
 	size_t bytes;
+	unsigned int fds;
 	struct event *write;
 	STAILQ_HEAD(, outq_packet) packets;
 };

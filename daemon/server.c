@@ -20,6 +20,8 @@
 
 #define ACCEPTS_PER_TURN 16
 #define NOBODY 65534
+#define NOTICES_MAX 20
+#define NOTICES_WINDOW_MS 10000
 
 uint64_t now_ms(void)
 {
@@ -52,6 +54,20 @@ int user_get(struct server *server, uid_t uid, struct user **out)
 	return 0;
 }
 
+bool user_may_log(struct user *user)
+{
+	uint64_t now = now_ms();
+
+	if (now - user->notices_since_ms >= NOTICES_WINDOW_MS) {
+		if (user->notices > NOTICES_MAX)
+			log_notice("uid %u: %u more such lines were left out",
+				   user->uid, user->notices - NOTICES_MAX);
+		user->notices_since_ms = now;
+		user->notices = 0;
+	}
+	return ++user->notices <= NOTICES_MAX;
+}
+
 void users_trim(struct server *server)
 {
 	struct user *user, *next;
@@ -60,7 +76,7 @@ void users_trim(struct server *server)
 		next = LIST_NEXT(user, link);
 		if (user->conns || !LIST_EMPTY(&user->sessions))
 			continue;
-		if (user->engine && user->engine->state == ENGINE_DOWN)
+		if (user->engine && engine_forgettable(user->engine))
 			user->engine = engine_free(user->engine);
 		/* Totals are kept for those who had queues. */
 		if (user->engine || user->ended.queues || user->engine_deaths ||

@@ -40,9 +40,11 @@
 #define PROGRAM_MAX 64
 /* A connection that lets more than this wait for it is ended. */
 #define CONN_OUT_MAX (256 * 1024)
+#define CONN_OUT_FDS_MAX 64
 /* Beyond this, a subscriber loses events instead. */
 #define CONN_EVENTS_MAX (64 * 1024)
-#define CONN_REQUESTS_PER_TURN 16
+/* So many requests may wait for an engine before more are read. */
+#define CONN_UNANSWERED_MAX 64
 #define CONN_HELLO_SECONDS 5
 
 /*
@@ -75,6 +77,8 @@ struct user {
 	struct ended ended;
 	uint64_t engine_deaths;
 	uint64_t peers_dropped;
+	uint64_t notices_since_ms;
+	unsigned int notices; /* see user_may_log() */
 };
 
 /* Whom to answer when something asynchronous is done. conn 0: nobody. */
@@ -100,6 +104,7 @@ struct conn {
 	struct event *read;
 	struct event *hello; /* the deadline for it */
 	struct outq out;
+	unsigned int unanswered; /* requests; each gets one reply */
 	bool subscribed;
 	bool lost;
 	bool doomed;
@@ -254,6 +259,11 @@ void server_reap_later(struct server *server);
 uint64_t now_ms(void); /* CLOCK_MONOTONIC: while suspended nobody hangs */
 
 int user_get(struct server *server, uid_t uid, struct user **out);
+/*
+ * May a line be logged of what @user's programs do, as often as they like? Of what
+ * may not, it is said later how much it was.
+ */
+bool user_may_log(struct user *user);
 /* Free users that nothing refers to. */
 void users_trim(struct server *server);
 

@@ -357,7 +357,7 @@ static void interrupted(void)
 
 	session_open(&c, 8, 0);
 	sigaction(SIGALRM, &sa, NULL);
-	for (int tries = 0; tries < 50 && !interrupts; tries++) {
+	for (int tries = 0; tries < 500 && !interrupts; tries++) {
 		const struct sharq_cqe *cqe;
 		uint8_t *p = submit_long(&c, 8);
 

@@ -2,6 +2,7 @@
 /* The daemon's own life: killed, replaced, told to stop, told to reload. */
 #include <dirent.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -549,6 +550,17 @@ static void check_option(void)
 	}
 }
 
+/* Also where there was no module to open with it. */
+static void p6_sys_admin_is_given_up(void)
+{
+	struct daemon d;
+
+	daemon_start(&d, NULL);
+	CHECK(!(proc_status(d.pid, "CapPrm", 16) & 1LL << CAP_SYS_ADMIN),
+	      "CAP_SYS_ADMIN is there");
+	daemon_stop(&d);
+}
+
 static void second_daemon_refused(void)
 {
 	const char *err = tmp_path("err");
@@ -585,6 +597,7 @@ int main(int argc, char **argv)
 		{ "sigusr2_leaves_engines", sigusr2_leaves_engines, 30 },
 		{ "sighup_reloads", sighup_reloads, 30 },
 		{ "check_option", check_option, 30 },
+		{ "p6_sys_admin_is_given_up", p6_sys_admin_is_given_up, 30 },
 		{ "second_daemon_refused", second_daemon_refused, 30 },
 	};
 

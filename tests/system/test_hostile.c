@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "daemon.h"
@@ -230,6 +231,119 @@ static void p6_never_reads(void)
 	}
 	peer_close(&p);
 	unharmed(&d, fds);
+	daemon_stop(&d);
+}
+
+/* Replies with descriptors: small, and yet a connection may let wait only few. */
+static void p13_unread_replies_hold_few_descriptors(void)
+{
+	Sharq__Pb__QueueCreate create = SHARQ__PB__QUEUE_CREATE__INIT;
+	unsigned int fds, most = 0;
+	struct daemon d;
+	struct peer p;
+	int i, r = 0;
+
+	daemon_start(&d, NULL);
+	fds = proc_fds(d.pid);
+	peer_open(&p, d.socket);
+	create.depth = 4;
+	for (i = 0; i < 2000 && !r; i++) {
+		Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+		struct timeval patience = { .tv_sec = 5 };
+		unsigned int now;
+
+		setsockopt(p.sock, SOL_SOCKET, SO_SNDTIMEO, &patience,
+			   sizeof(patience));
+		req.id = i + 2;
+		req.body_case = SHARQ__PB__REQUEST__BODY_QUEUE_CREATE;
+		req.queue_create = &create;
+		r = sharq_frame_send_msg(p.sock, &req.base, NULL, 0, false);
+		now = proc_fds(d.pid);
+		most = now > most ? now : most;
+	}
+	/* Its queues have some, too. */
+	CHECK(most < fds + 2000, "it holds %u descriptors", most - fds);
+	peer_close(&p);
+	/* The engine stays a while. */
+	EVENTUALLY(proc_fds(d.pid) < fds + 16, 10000);
+	daemon_stop(&d);
+}
+
+/* The engine stands still, and what it is to answer piles up at the client. */
+static void p13_unanswered_requests_are_few(void)
+{
+	Sharq__Pb__QueueControl control = SHARQ__PB__QUEUE_CONTROL__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	unsigned int sent = 0, answered = 0;
+	static struct sharq_frame frame;
+	const char *why = "";
+	struct daemon d;
+	struct rawq q;
+	struct peer p;
+	pid_t engine;
+	int r = 0;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	rawq_open(&p, 4, &q);
+	engine = peer_engine(&p, q.id);
+	control.queue = q.id;
+	req.body_case = SHARQ__PB__REQUEST__BODY_QUEUE_CONTROL;
+	req.queue_control = &control;
+	kill(engine, SIGSTOP);
+	while (sent < 5000 && !r) {
+		struct pollfd room = { .fd = p.sock, .events = POLLOUT };
+
+		/* Only one who isn't read from for so long. */
+		r = poll(&room, 1, 500) == 1 ? 0 : -EAGAIN;
+		req.id = sent + 1000;
+		control.action =
+			sent % 2 ? SHARQ__PB__QUEUE_ACTION__ACTION_RESUME
+				 : SHARQ__PB__QUEUE_ACTION__ACTION_PAUSE;
+		if (!r)
+			r = sharq_frame_send_msg(p.sock, &req.base, NULL, 0,
+						 true);
+		sent += !r;
+	}
+	kill(engine, SIGCONT);
+	CHECK(r == -EAGAIN, "%u requests were read: %s", sent, strerror(-r));
+	for (; answered < sent; answered++) {
+		r = sharq_frame_recv(p.sock, &frame, 0, false, &why);
+		CHECK(!r, "%u of %u answers: %s %s", answered, sent,
+		      strerror(-r), why);
+	}
+	rawq_close(&q);
+	peer_close(&p);
+	daemon_stop(&d);
+}
+
+/* Each has its line but for a flood, of which it is counted how many there were. */
+static void p13_log_is_not_flooded(void)
+{
+	enum {
+		MANY = 300
+	};
+	char line[512];
+	unsigned int lines = 0, fds;
+	struct daemon d;
+	struct peer p;
+	FILE *log;
+
+	daemon_start(&d, NULL);
+	fds = proc_fds(d.pid);
+	for (int i = 0; i < MANY; i++) {
+		p.sock = peer_socket(d.socket);
+		attack(p.sock, BAD_MAGIC);
+		CHECK(peer_ended(p.sock, 5000), "the connection goes on");
+		peer_close(&p);
+	}
+	unharmed(&d, fds);
+	log = fopen(d.log, "r");
+	CHECK(log, "%s: %s", d.log, strerror(errno));
+	while (fgets(line, sizeof(line), log))
+		lines++;
+	fclose(log);
+	CHECK(lines > 1 && lines < MANY / 2, "%u lines", lines);
 	daemon_stop(&d);
 }
 
@@ -634,6 +748,11 @@ int main(int argc, char **argv)
 	static const struct test tests[] = {
 		{ "p6_malformed_packets", p6_malformed_packets, 60 },
 		{ "p6_never_reads", p6_never_reads, 60 },
+		{ "p13_unread_replies_hold_few_descriptors",
+		  p13_unread_replies_hold_few_descriptors, 60 },
+		{ "p13_unanswered_requests_are_few",
+		  p13_unanswered_requests_are_few, 60 },
+		{ "p13_log_is_not_flooded", p13_log_is_not_flooded, 60 },
 		{ "p13_slow_subscriber_loses_events",
 		  p13_slow_subscriber_loses_events, 60 },
 		{ "p6_requests_before_hello", p6_requests_before_hello, 30 },
