@@ -12,8 +12,11 @@
 
 #include "compat.h"
 
-/* When to look again whether a fault has ended. */
-#define RETRY (HZ / 10)
+/*
+ * When to look again whether a fault has ended: soon, for who has the lock may have it
+ * for a moment only; then less and less often, to this.
+ */
+#define RETRY_MAX (HZ / 10)
 /*
  * How long an ended one is kept. Where the address space went first, Linux 7.2, as we
  * read its patches, drains no page requests when the bond is undone: it cleared the
@@ -34,7 +37,7 @@
  * @mn:    holds the address space
  * @released: that is going, and others hear of it now
  * @ended: nobody but the worker, or sdxi_bonds_close(), knows it any more, since
- *         @ended_at
+ *         @ended_at; or whoever takes it again
  */
 struct sdxi_bond {
 	struct list_head node;
@@ -106,8 +109,10 @@ static struct sdxi_bond *next_ended(struct sdxi_bonds *b)
 	if (next) {
 		list_del(&next->node);
 		b->ended--;
+		b->retry = 1;
 	} else if (b->ended && !b->closed) {
-		schedule_delayed_work(&b->worker, RETRY);
+		schedule_delayed_work(&b->worker, b->retry);
+		b->retry = min_t(unsigned int, 2 * b->retry, RETRY_MAX);
 	}
 	spin_unlock(&b->lock);
 	return next;
@@ -149,6 +154,7 @@ void sdxi_bonds_init(struct sdxi_bonds *b, struct device *dev)
 {
 	b->dev = dev;
 	INIT_DELAYED_WORK(&b->worker, undo_ended);
+	b->retry = 1;
 	sema_init(&b->binding, 1);
 	spin_lock_init(&b->lock);
 	INIT_LIST_HEAD(&b->all);
@@ -222,9 +228,31 @@ static int make(struct sdxi_bonds *b, struct sdxi_bond *bond)
 	return ret;
 }
 
-/* binding is held. */
-static int bind(struct sdxi_bonds *b, struct sdxi_bond *bond)
+/*
+ * What has ended and isn't undone yet is as good as new, for the same address space:
+ * so who opens and closes queues in a row makes no more of them than it has.
+ */
+static struct sdxi_bond *take_again(struct sdxi_bonds *b)
 {
+	struct sdxi_bond *bond, *found = NULL;
+
+	spin_lock(&b->lock);
+	list_for_each_entry(bond, &b->all, node) {
+		if (bond->ended && !b->closed && bond->mn.mm == current->mm) {
+			bond->ended = false;
+			b->ended--;
+			found = bond;
+			break;
+		}
+	}
+	spin_unlock(&b->lock);
+	return found;
+}
+
+/* binding is held. */
+static int bind(struct sdxi_bonds *b, struct sdxi_bond **out)
+{
+	struct sdxi_bond *bond;
 	int ret;
 
 	/* Written under both. */
@@ -232,32 +260,34 @@ static int bind(struct sdxi_bonds *b, struct sdxi_bond *bond)
 		return -ENODEV;
 	if (READ_ONCE(b->ended) >= ENDED_MAX)
 		return -EBUSY;
+	bond = kzalloc(sizeof(*bond), GFP_KERNEL_ACCOUNT);
+	if (!bond)
+		return -ENOMEM;
 	ret = make(b, bond);
-	if (ret)
+	if (ret) {
+		kfree(bond);
 		return ret;
+	}
 	spin_lock(&b->lock);
 	list_add_tail(&bond->node, &b->all);
 	spin_unlock(&b->lock);
+	*out = bond;
 	return 0;
 }
 
 int sdxi_bond_new(struct sdxi_bonds *b, struct sdxi_bond **out, u32 *pasid)
 {
-	struct sdxi_bond *bond = kzalloc(sizeof(*bond), GFP_KERNEL_ACCOUNT);
-	int ret = -EBUSY;
+	int ret = 0;
 
-	if (!bond)
-		return -ENOMEM;
-	if (!down_timeout(&b->binding, BINDING_TIMEOUT)) {
-		ret = bind(b, bond);
-		if (!ret)
-			*pasid = iommu_sva_get_pasid(bond->sva);
+	*out = take_again(b);
+	if (!*out) {
+		if (down_timeout(&b->binding, BINDING_TIMEOUT))
+			return -EBUSY;
+		ret = bind(b, out);
 		up(&b->binding);
 	}
-	if (ret)
-		kfree(bond);
-	else
-		*out = bond;
+	if (!ret)
+		*pasid = iommu_sva_get_pasid((*out)->sva);
 	return ret;
 }
 

@@ -25,7 +25,8 @@ struct sdxi_bond;
  * @binding: held while one is made or undone
  * @lock:    protects what follows
  * @all:     bonds
- * @ended:   how many of them wait for @worker
+ * @ended:   how many of them wait for @worker, which looks again in @retry jiffies if
+ *           it can't go on
  * @closed:  no more
  */
 struct sdxi_bonds {
@@ -35,6 +36,7 @@ struct sdxi_bonds {
 	spinlock_t lock; /* innermost */
 	struct list_head all;
 	unsigned int ended;
+	unsigned int retry;
 	bool closed;
 };
 
@@ -43,7 +45,7 @@ void sdxi_bonds_init(struct sdxi_bonds *b, struct device *dev);
 void sdxi_bonds_close(struct sdxi_bonds *b);
 
 /*
- * sdxi_bond_new - with the caller's address space
+ * sdxi_bond_new - with the caller's address space; one that has ended is taken again
  *
  * -EBUSY: not now; -EINTR: a signal came; -ENOMEM; else what the kernel says. The
  * device may use *@pasid until sdxi_bond_end(), or sdxi_bonds_close().

@@ -4,6 +4,7 @@
  * controller, with the driver; and what others see of it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include "direct.h"
 #include "fuse.h"
 #include "guest.h"
+#include "neighbour.h"
 #include "sdxi_function.h"
 #include "sdxi_load.h"
 #include "sdxi_neighbour.h"
@@ -184,32 +186,43 @@ END_TEST
 /* The module's limit of bonds that wait to be undone, in sdxi_bond.c, and more. */
 #define MANY_BONDS 300
 
-/* Its thread has the client's memory nearly always. */
-static void keep_busy(struct queue *q, const void *dst, const void *src)
+/* A thread of the module's has the client's memory nearly always. */
+static void keep_busy(struct neighbour_page *page)
 {
-	struct sharq_desc copy = desc_copy(dst, src, 16 * MIB);
+	struct sharq_desc copy =
+		desc_copy(memory(16 * MIB), memory(16 * MIB), 16 * MIB);
+	struct queue q = queue_new_direct(64);
+	struct sdxi_ring r = sdxi_ring_new();
 
-	while (queue_completed(q))
-		ck_assert_uint_eq(queue_take(q).status, SHARQ_OK);
-	while (q->tail - q->head < q->depth)
-		queue_put(q, &copy);
-	direct_submit(q);
+	do {
+		while (queue_completed(&q))
+			ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+		while (q.tail - q.head < q.depth)
+			queue_put(&q, &copy);
+		direct_submit(&q);
+		queue_wait(&q, 1);
+	} while (neighbour_again(page));
+	sdxi_ring_free(&r);
+	queue_free(&q);
 }
 
 START_TEST(p11_bonds_are_undone_beside_a_thread_that_has_the_memory)
 {
-	uint8_t *src = memory(16 * MIB), *dst = memory(16 * MIB);
-	struct queue busy = queue_new_direct(64);
+	struct neighbour busy = neighbour_start_as(keep_busy);
 
+	neighbour_advances(&busy, 3);
 	for (int i = 0; i < MANY_BONDS; i++) {
-		struct sdxi_ring r;
+		pid_t pid = spawn();
 
-		keep_busy(&busy, dst, src);
-		r = sdxi_ring_new();
-		ck_assert_uint_eq(sdxi_run(&r, sdxi_nop()), SHARQ_OK);
-		sdxi_ring_free(&r);
+		if (!pid) {
+			struct sdxi_ring r = sdxi_ring_new();
+
+			CHILD_EXPECT(sdxi_run(&r, sdxi_nop()) == SHARQ_OK);
+			_exit(0);
+		}
+		reap_well(pid);
 	}
-	queue_free(&busy);
+	neighbour_stop(&busy);
 	sdxi_all_gone();
 }
 END_TEST

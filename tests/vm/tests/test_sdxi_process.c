@@ -177,6 +177,40 @@ static void client_in_fuse(const struct fuse *f, int flags, enum end how,
 	end_by(how, r[0].fd);
 }
 
+/* A client whose queues wait so: @ids. */
+struct hanging {
+	struct fuse fuse;
+	enum end how;
+	pid_t pid;
+	int up[2], down[2];
+	uint64_t ids[HANGING];
+};
+
+static struct hanging hanging_start(int flags, enum end how)
+{
+	struct hanging h = { .fuse = fuse_new(FUSE_READ), .how = how };
+
+	ck_assert(!pipe2(h.up, O_CLOEXEC) && !pipe2(h.down, O_CLOEXEC));
+	h.pid = spawn();
+	if (!h.pid)
+		client_in_fuse(&h.fuse, flags, how, h.up[1], h.down[0]);
+	for (int i = 0; i < HANGING; i++) {
+		fuse_wait(&h.fuse);
+		ck_assert(read(h.up[0], &h.ids[i], 8) == 8);
+	}
+	return h;
+}
+
+static void hanging_end(struct hanging *h)
+{
+	peer_tell(h->down[1]);
+	reap_end(h->pid, h->how);
+	for (int i = 0; i < 2; i++) {
+		close(h->up[i]);
+		close(h->down[i]);
+	}
+}
+
 /*
  * It is gone, and its queues are dead, though its memory, and with that they, stay
  * until the file system answers.
@@ -185,42 +219,46 @@ static void hang_in_fuse(int flags, enum end how)
 {
 	struct neighbour other = sdxi_neighbour_start();
 	struct neighbour shadow = sdxi_neighbour_start_shadow();
-	struct fuse f = fuse_new(FUSE_READ);
-	uint64_t ids[HANGING];
-	int up[2], down[2];
-	pid_t pid;
+	struct hanging h = hanging_start(flags, how);
 
-	ck_assert(!pipe2(up, O_CLOEXEC) && !pipe2(down, O_CLOEXEC));
-	pid = spawn();
-	if (!pid)
-		client_in_fuse(&f, flags, how, up[1], down[0]);
-	for (int i = 0; i < HANGING; i++) {
-		fuse_wait(&f);
-		ck_assert(read(up[0], &ids[i], 8) == 8);
-	}
 	neighbour_advances(&other, 20);
 	/* Others come and go. */
 	ring_load_works();
-	peer_tell(down[1]);
-	reap_end(pid, how);
+	hanging_end(&h);
 	/* Of the first nobody but the mapping knows, if its file was closed. */
 	for (int i = how == BY_EXIT_WITHOUT_FILE; i < HANGING; i++)
-		ck_assert_msg(queue_seen(ids[i]).state == SHARQ_QUEUE_GONE,
+		ck_assert_msg(queue_seen(h.ids[i]).state == SHARQ_QUEUE_GONE,
 			      "queue %d: state %u", i,
-			      queue_seen(ids[i]).state);
+			      queue_seen(h.ids[i]).state);
 	neighbour_advances(&other, 20);
 	neighbour_advances(&shadow, 5);
 	ring_load_works();
 	ring_load_works();
-	fuse_free(&f);
+	fuse_free(&h.fuse);
 	neighbour_stop(&other);
 	neighbour_stop(&shadow);
-	for (int i = 0; i < 2; i++) {
-		close(up[i]);
-		close(down[i]);
-	}
 	sdxi_all_gone();
 }
+
+/* The module's limit of bonds that wait to be undone, in sdxi_bond.c, and more. */
+#define MANY_BONDS 300
+
+/* No bond is undone meanwhile: so those there are have to be taken again. */
+START_TEST(p13_fuse_never_answers_and_another_comes_and_goes)
+{
+	struct hanging h = hanging_start(MAP_SHARED, BY_KILL);
+
+	for (int i = 0; i < MANY_BONDS; i++) {
+		struct sdxi_ring r = sdxi_ring_new();
+
+		ck_assert_uint_eq(sdxi_run(&r, sdxi_nop()), SHARQ_OK);
+		sdxi_ring_free(&r);
+	}
+	hanging_end(&h);
+	fuse_free(&h.fuse);
+	sdxi_all_gone();
+}
+END_TEST
 
 START_TEST(p13_fuse_never_answers_and_the_client_is_killed)
 {
@@ -346,6 +384,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p4_fork_with_commands_in_flight, 30);
 	GUEST_ADD(s, p4_who_is_handed_the_file_is_refused, 30);
 	GUEST_ADD(s, p5_process_ends_while_its_context_hangs, 30);
+	GUEST_ADD(s, p13_fuse_never_answers_and_another_comes_and_goes, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_execs, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_exits, 60);
