@@ -78,7 +78,8 @@ const char *module_why(int err)
 	case ENODEV:
 	case ENXIO:
 		return "no " SHARQ_CONTROL_PATH
-		       ": the module isn't loaded (modprobe sharq)";
+		       ": the module isn't loaded (modprobe sharq, then "
+		       "restart sharqd)";
 	case EBUSY:
 		return "another program controls the module (it holds "
 		       "" SHARQ_CONTROL_PATH ")";

@@ -7,7 +7,8 @@
 
 #include "daemon.h"
 
-#define DRAIN_TIMEOUT_MS 60000
+/* The daemon's drain-ms decides, which is at most 10 minutes. */
+#define DRAIN_TIMEOUT_MS (600000 + DAEMON_TIMEOUT_MS)
 
 static const struct action {
 	const char *name;
@@ -21,8 +22,8 @@ static const struct action {
 	{ "resume", SHARQ__PB__QUEUE_ACTION__ACTION_RESUME, DAEMON_TIMEOUT_MS,
 	  "A paused or drained queue goes on." },
 	{ "drain", SHARQ__PB__QUEUE_ACTION__ACTION_DRAIN, DRAIN_TIMEOUT_MS,
-	  "Pauses the queue and returns when nothing is in flight, after 60 "
-	  "seconds at most." },
+	  "Pauses the queue and returns when nothing is in flight, or fails "
+	  "after sharqd's drain-ms (5 seconds, if nobody changed that)." },
 	{ "kill", SHARQ__PB__QUEUE_ACTION__ACTION_KILL, DAEMON_TIMEOUT_MS,
 	  "Cancels what the queue's device has taken, and closes it for "
 	  "good." },

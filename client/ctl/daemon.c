@@ -194,7 +194,9 @@ static int connect_to(int sock, const char *path)
 	/* Bounds connect() and send(); receiving polls. */
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
 	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		return errno == EAGAIN	     ? -ETIMEDOUT
+		       : errno == EPROTOTYPE ? -EPROTO
+					     : -errno;
 	return 0;
 }
 

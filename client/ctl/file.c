@@ -307,15 +307,24 @@ static void sync_dir(const char *dir)
 	}
 }
 
+/*
+ * It fails for those who may not give files away, which is no reason to fail; but
+ * another group than it was shall not read it.
+ */
+static void hand_owner_on(struct output *o)
+{
+	if (fchown(o->fd, o->old.st_uid, o->old.st_gid) &&
+	    fchown(o->fd, -1, o->old.st_gid))
+		o->old.st_mode &= ~(mode_t)S_IRWXG;
+}
+
 static int put_in_place(struct output *o)
 {
 	int err;
 
-	/* The owner first: chown takes permissions away. It fails for those
-	 * who may not give files away, which is no reason to fail. */
-	if (o->exists && o->old.st_uid != geteuid() &&
-	    fchown(o->fd, o->old.st_uid, o->old.st_gid))
-		o->old.st_mode &= 0777;
+	/* The owner first: chown takes permissions away. */
+	if (o->exists)
+		hand_owner_on(o);
 	if (fchmod(o->fd, o->exists ? o->old.st_mode & 0777 : o->mode) ||
 	    fsync(o->fd))
 		return -errno;

@@ -94,6 +94,10 @@ int ctl_usage(const char *command, const char *fmt, ...)
 
 int ctl_bad_option(const char *command, int opt, const char *arg)
 {
+	/* There are no short ones; where getopt() is in a word of them it hasn't
+	 * gone on to the next argument. */
+	if (opt == '?' && optopt && !strchr(arg, '='))
+		return ctl_usage(command, "there is no option '-%c'", optopt);
 	return ctl_usage(command,
 			 opt == ':' ? "'%s' needs a value"
 				    : "there is no option '%s'",

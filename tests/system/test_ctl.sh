@@ -213,6 +213,16 @@ for at in 5 17 1000 $((size / 2)) $((size - 4)) $((size - 1)); do
 	refused "ours cut at $at" 1 cut.gz ctl run decompress cut.gz out/x
 	absent "ours cut at $at" out/x
 done
+refused "bench: one letter" 2 "no option '-d'" ctl bench copy -d64
+refused "run: letters" 2 "no option '-x'" ctl run copy text out/x -xy
+refused "bench: a value too many" 2 "poll=3" ctl bench copy --poll=3
+cp text group
+chmod 640 group
+# Only root may give it to any group.
+if chgrp 1 group 2>/dev/null; then
+	check "run replaces a file of another group" ctl run copy text.gz group
+	check "and hands the group on" test "$(stat -c %g:%a group)" = 1:640
+fi
 gzip -c text >real.gz
 size=$(stat -c %s real.gz)
 for at in 5 17 1000 $((size / 2)) $((size - 4)) $((size - 1)); do
