@@ -370,7 +370,7 @@ static int run(struct daemon *d, struct event_base *base)
 static int serve(struct daemon *d, const struct config *config, int inherited)
 {
 	struct event_base *base = event_base_new();
-	int ret;
+	int ret, dropped;
 
 	if (!base)
 		return -ENOMEM;
@@ -381,7 +381,10 @@ static int serve(struct daemon *d, const struct config *config, int inherited)
 	}
 	if (!ret)
 		ret = module_start(d->server);
-	module_drop_privilege();
+	dropped = module_drop_privilege();
+	if (dropped)
+		log_warning("can't give up CAP_SYS_ADMIN: %s",
+			    strerror(-dropped));
 	if (!ret)
 		log_info("%s", d->server->note);
 	if (!ret)

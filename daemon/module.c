@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "idmap.h"
-#include "log.h"
 #define OPEN_TRIES 50
 #define OPEN_PAUSE_US 10000
 #define COOKIE_MAGIC UINT64_C(0x5351) /* "SQ" */
@@ -21,7 +20,7 @@ static int call(int fd, unsigned long command, void *arg)
 }
 
 /* What open() asked for is no use afterwards, but to somebody who breaks in. */
-void module_drop_privilege(void)
+int module_drop_privilege(void)
 {
 	struct __user_cap_header_struct head = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
@@ -30,14 +29,11 @@ void module_drop_privilege(void)
 	const uint32_t bit = CAP_TO_MASK(CAP_SYS_ADMIN);
 
 	if (syscall(SYS_capget, &head, caps))
-		goto err;
+		return -errno;
 	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &= ~bit;
 	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].permitted &= ~bit;
 	caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].inheritable &= ~bit;
-	if (!syscall(SYS_capset, &head, caps))
-		return;
-err:
-	log_warning("can't give up CAP_SYS_ADMIN: %s", strerror(errno));
+	return syscall(SYS_capset, &head, caps) ? -errno : 0;
 }
 
 /* A controller that has just died may hold it for a moment. */

@@ -13,8 +13,8 @@
 #include "engine/journal.h"
 #include "sharq_ioctl.h"
 
-/* Give up CAP_SYS_ADMIN: only module_open() has a use for it. */
-void module_drop_privilege(void);
+/* Give up CAP_SYS_ADMIN: only module_open() has a use for it. 0 or -errno. */
+int module_drop_privilege(void);
 /*
  * module_open - become the controller
  *

@@ -189,7 +189,8 @@ static int sdxi_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	if (!s)
 		return -ENOMEM;
-	s->pdev = pdev;
+	/* What ends a queue late may have something to log. */
+	s->pdev = pci_dev_get(pdev);
 	INIT_WORK(&s->burial, bury);
 	ret = bring_up(s);
 	if (ret)
@@ -200,8 +201,8 @@ static int sdxi_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	/* Ours until remove(): queues may outlive that, or all end before. */
 	kref_get(&s->dev.refs);
 	pci_set_drvdata(pdev, s);
-	/* From here on the work item has something to do. */
-	smp_store_release(&s->registered, true);
+	/* From here on the work item has something to do; who dies looks, too. */
+	smp_store_mb(s->registered, true);
 	if (READ_ONCE(s->dead))
 		schedule_work(&s->burial);
 	pci_info(pdev, "serves as %s, %u slices at once\n", s->dev.name,
@@ -211,6 +212,7 @@ static int sdxi_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 err_up:
 	take_down(s);
 err_free:
+	pci_dev_put(pdev);
 	kfree(s);
 	return ret;
 }

@@ -34,6 +34,7 @@
 /*
  * struct sdxi_bond
  * @sva:   NULL once undone
+ * @pasid: kept, as @sva may be undone by sdxi_bonds_close() any time
  * @mn:    holds the address space
  * @released: that is going, and others hear of it now
  * @ended: nobody but the worker, or sdxi_bonds_close(), knows it any more, since
@@ -42,6 +43,7 @@
 struct sdxi_bond {
 	struct list_head node;
 	struct iommu_sva *sva;
+	u32 pasid;
 	struct mmu_notifier mn;
 	struct completion released;
 	bool ended;
@@ -220,6 +222,7 @@ static int make(struct sdxi_bonds *b, struct sdxi_bond *bond)
 	bond->sva = compat_sva_bind(b->dev, current->mm);
 	if (IS_ERR(bond->sva))
 		return PTR_ERR(bond->sva);
+	bond->pasid = iommu_sva_get_pasid(bond->sva);
 	bond->mn.ops = &notifier_ops;
 	init_completion(&bond->released);
 	ret = mmu_notifier_register(&bond->mn, current->mm);
@@ -287,7 +290,7 @@ int sdxi_bond_new(struct sdxi_bonds *b, struct sdxi_bond **out, u32 *pasid)
 		up(&b->binding);
 	}
 	if (!ret)
-		*pasid = iommu_sva_get_pasid((*out)->sva);
+		*pasid = (*out)->pasid;
 	return ret;
 }
 

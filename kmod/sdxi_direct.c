@@ -76,7 +76,8 @@ static int make_known(struct sdxi_direct *d)
 	int ret = -ESHUTDOWN;
 
 	mutex_lock(&d->s->admin_lock);
-	if (!READ_ONCE(d->over)) {
+	/* Of one that is dead nobody would say that the context has stopped. */
+	if (!READ_ONCE(d->over) && !d->s->dead) {
 		write_l1(d);
 		ret = 0;
 	}
@@ -90,10 +91,14 @@ static int make_known(struct sdxi_direct *d)
  */
 static void stop_context(struct sdxi_direct *d)
 {
-	int ret = sdxi_cxt_halt(d->s, d->num, (void *)d->area->status,
-				&memory(d)->ctl);
+	int ret;
 
-	if (ret == -EIO)
+	/* By a reset, after which the function may not know it any more. */
+	if (completion_done(&d->stopped))
+		return;
+	ret = sdxi_cxt_halt(d->s, d->num, (void *)d->area->status,
+			    &memory(d)->ctl);
+	if (ret == -EIO && !completion_done(&d->stopped))
 		sdxi_fn_want_reset(d->s);
 	/* With other errors it does so by itself, as soon as it finds out. */
 	while (ret && !wait_for_completion_timeout(&d->stopped, RESET_TIMEOUT))
@@ -107,6 +112,9 @@ static int start_context(struct sdxi_direct *d, u64 addr)
 
 	if (d->started)
 		return -EBUSY;
+	/* kill() was there: what is written to now may be gone. */
+	if (READ_ONCE(d->over))
+		return -ESHUTDOWN;
 	memset(d->area->status, 0, sizeof(d->area->status));
 	fill_ctl(d, addr);
 	ret = make_known(d);
@@ -148,8 +156,9 @@ static vm_fault_t show_bell(struct sdxi_direct *d, struct vm_fault *vmf)
 		return vmf_insert_pfn(vma, vmf->address, page_to_pfn(d->dummy));
 	at = pci_resource_start(d->s->pdev, SDXI_BAR_DOORBELLS) +
 	     d->num * sdxi_doorbell_stride(d->s->cap0);
-	return vmf_insert_pfn_prot(vma, vmf->address, PHYS_PFN(at),
-				   pgprot_noncached(vma->vm_page_prot));
+	return vmf_insert_pfn_prot(
+		vma, vmf->address, PHYS_PFN(at),
+		pgprot_decrypted(pgprot_noncached(vma->vm_page_prot)));
 }
 
 static vm_fault_t direct_bell(struct sharq_queue *q, struct vm_fault *vmf)

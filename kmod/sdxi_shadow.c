@@ -299,7 +299,7 @@ static enum served serve(struct sdxi *s, struct sharq_request *r, u64 *shown)
 	if (!ret)
 		return BEGUN;
 	/* Nothing that is let go later would help. */
-	if (ret == -ENOMEM && list_empty(&s->flight)) {
+	if (ret != -EAGAIN && ret != -EIO && list_empty(&s->flight)) {
 		run_on_cpu(s, r);
 		return ANSWERED;
 	}
@@ -577,7 +577,10 @@ static void sdxi_reset(struct sharq_device *dev)
 
 static void sdxi_release(struct sharq_device *dev)
 {
-	kfree(to_sdxi(dev));
+	struct sdxi *s = to_sdxi(dev);
+
+	pci_dev_put(s->pdev);
+	kfree(s);
 }
 
 static const struct sharq_device_ops sdxi_ops = {
