@@ -148,6 +148,7 @@ static vm_fault_t show_bell(struct sdxi_direct *d, struct vm_fault *vmf)
 {
 	enum sharq_queue_state state = READ_ONCE(d->q->state);
 	struct vm_area_struct *vma = vmf->vma;
+	pgprot_t prot = pgprot_noncached(vma->vm_page_prot);
 	phys_addr_t at;
 
 	if (!sharq_state_dead(state) && !d->started)
@@ -156,9 +157,8 @@ static vm_fault_t show_bell(struct sdxi_direct *d, struct vm_fault *vmf)
 		return vmf_insert_pfn(vma, vmf->address, page_to_pfn(d->dummy));
 	at = pci_resource_start(d->s->pdev, SDXI_BAR_DOORBELLS) +
 	     d->num * sdxi_doorbell_stride(d->s->cap0);
-	return vmf_insert_pfn_prot(
-		vma, vmf->address, PHYS_PFN(at),
-		pgprot_decrypted(pgprot_noncached(vma->vm_page_prot)));
+	return vmf_insert_pfn_prot(vma, vmf->address, PHYS_PFN(at),
+				   pgprot_decrypted(prot));
 }
 
 static vm_fault_t direct_bell(struct sharq_queue *q, struct vm_fault *vmf)
