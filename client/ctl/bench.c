@@ -151,7 +151,7 @@ static int parse_option(struct bench *b, struct params *p, int opt)
 	return ret;
 }
 
-/* Return: 0, -1 when help was asked for and printed, or CTL_USAGE. */
+/* Return: 0 or CTL_USAGE. */
 static int parse(struct bench *b, struct params *p, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -166,17 +166,12 @@ static int parse(struct bench *b, struct params *p, int argc, char **argv)
 		{ "poll", no_argument, NULL, 'P' },
 		{ "level", required_argument, NULL, 'l' },
 		{ "format", required_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 }
 	};
 	int opt, ret;
 
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (opt == 'h') {
-			puts(help_text);
-			return -1;
-		}
 		if (opt == ':' || opt == '?')
 			return ctl_bad_option("bench", opt, argv[optind - 1]);
 		ret = parse_option(b, p, opt);
@@ -408,9 +403,13 @@ int cmd_bench(struct ctl *c, int argc, char **argv)
 	uint64_t i;
 	int err;
 
+	if (c->help) {
+		puts(help_text);
+		return CTL_OK;
+	}
 	err = parse(&b, &p, argc, argv);
 	if (err)
-		return err < 0 ? CTL_OK : err;
+		return err;
 	err = connect_both(&b, c, &d, &f);
 	if (!err) {
 		t = calloc(p.threads, sizeof(*t));

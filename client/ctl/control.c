@@ -41,7 +41,7 @@ int cmd_control(struct ctl *c, int argc, char **argv)
 
 	while (strcmp(a->name, argv[0]))
 		a++;
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
+	if (c->help) {
 		printf("Usage: sharqctl %s ID [--socket PATH] [--json]\n\n%s\n",
 		       a->name, a->help);
 		return CTL_OK;
@@ -123,7 +123,7 @@ int cmd_events(struct ctl *c, int argc, char **argv)
 	struct daemon *d;
 	int err;
 
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
+	if (c->help) {
 		puts("Usage: sharqctl events [--socket PATH] [--json]\n\n"
 		     "Prints what happens to your queues and clients (root: "
 		     "all), a line each\n(--json: an object each), until "

@@ -22,10 +22,13 @@ enum ctl_exit {
  * struct ctl - the options that all commands know
  * @socket:   NULL: libsharq's default
  * @watch_ms: 0: once
+ * @help:     print the command's help and do nothing
  */
 struct ctl {
 	const char *socket;
 	bool json;
+	bool help;
+	bool version;
 	int watch_ms;
 };
 

@@ -425,7 +425,7 @@ int cmd_show(struct ctl *c, int argc, char **argv)
 {
 	struct view v = { .show = NULL };
 
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
+	if (c->help) {
 		puts("Usage: sharqctl show queue|device ID [--socket PATH] "
 		     "[--json] [--watch [SECS]]\n\n"
 		     "Shows all about one queue or device. 'sharqctl queues' "

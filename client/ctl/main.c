@@ -205,6 +205,10 @@ static int take_globals(struct ctl *c, int *argc, char **argv)
 			break;
 		if (!strcmp(a, "--json")) {
 			c->json = true;
+		} else if (!strcmp(a, "--help")) {
+			c->help = true;
+		} else if (!strcmp(a, "--version")) {
+			c->version = true;
 		} else if (!strncmp(a, "--socket=", 9)) {
 			c->socket = a + 9;
 		} else if (!strcmp(a, "--socket")) {
@@ -244,13 +248,13 @@ int main(int argc, char **argv)
 	ret = take_globals(&c, &argc, argv);
 	if (ret)
 		return ret;
-	if (argc < 2)
+	if (argc < 2 && !c.help && !c.version)
 		return ctl_usage("", "no command");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
-	    !strcmp(argv[1], "help")) {
-		help();
-	} else if (!strcmp(argv[1], "--version")) {
+	if (c.version) {
 		puts("sharqctl " SHARQ_VERSION);
+	} else if (argc < 2 || !strcmp(argv[1], "-h") ||
+		   !strcmp(argv[1], "help")) {
+		help();
 	} else {
 		for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 			if (!strcmp(argv[1], commands[i].name))
@@ -259,7 +263,7 @@ int main(int argc, char **argv)
 			return ctl_usage("", "'%s' is no %s", argv[1],
 					 *argv[1] == '-' ? "option"
 							 : "command");
-		if (c.watch_ms && !cmd->watch)
+		if (c.watch_ms && !cmd->watch && !c.help)
 			return ctl_usage(argv[1], "'%s' can't be watched",
 					 argv[1]);
 		ret = cmd->run(&c, argc - 1, argv + 1);

@@ -144,7 +144,7 @@ static int check_args(const struct run *r, const struct run_op *op)
 	return 0;
 }
 
-/* Return: 0, -1 when help was asked for and printed, or CTL_USAGE. */
+/* Return: 0 or CTL_USAGE. */
 static int parse(struct run *r, const struct run_op *op, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -154,18 +154,12 @@ static int parse(struct run *r, const struct run_op *op, int argc, char **argv)
 		{ "level", required_argument, NULL, 'l' },
 		{ "size", required_argument, NULL, 's' },
 		{ "pattern", required_argument, NULL, 'n' },
-		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 }
 	};
 	int opt, ret;
 
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (opt == 'h') {
-			printf("Usage: sharqctl run %s %s\n%s\n", op->name,
-			       op->help, common_help);
-			return -1;
-		}
 		if (opt == ':' || opt == '?')
 			return ctl_bad_option("run", opt, argv[optind - 1]);
 		if (opt != 'p' && opt != 'd' && !strchr(op->options, opt))
@@ -181,10 +175,15 @@ static int parse(struct run *r, const struct run_op *op, int argc, char **argv)
 	return check_args(r, op);
 }
 
-static void help(void)
+static void help(const struct run_op *op)
 {
 	size_t i;
 
+	if (op) {
+		printf("Usage: sharqctl run %s %s\n%s\n", op->name, op->help,
+		       common_help);
+		return;
+	}
 	puts("Usage: sharqctl run OPERATION ... [--path PATH] [--depth N]\n");
 	for (i = 0; i < RUN_OPS; i++)
 		printf("  %-11s%.*s\n", run_ops[i].name,
@@ -226,15 +225,15 @@ int cmd_run(struct ctl *c, int argc, char **argv)
 	size_t i;
 	int ret, err;
 
-	if (argc < 2)
-		return ctl_usage("run", "no operation");
-	if (!strcmp(argv[1], "--help")) {
-		help();
-		return CTL_OK;
-	}
-	for (i = 0; i < RUN_OPS; i++)
+	for (i = 0; argc > 1 && i < RUN_OPS; i++)
 		if (!strcmp(argv[1], run_ops[i].name))
 			op = &run_ops[i];
+	if (c->help) {
+		help(op);
+		return CTL_OK;
+	}
+	if (argc < 2)
+		return ctl_usage("run", "no operation");
 	if (!op)
 		return ctl_usage("run", "'%s' is no operation", argv[1]);
 	r.op = op->name;
@@ -244,7 +243,7 @@ int cmd_run(struct ctl *c, int argc, char **argv)
 	memcpy(r.opts.size, op->sizes, sizeof(r.opts.size));
 	ret = parse(&r, op, argc - 1, argv + 1);
 	if (ret)
-		return ret < 0 ? CTL_OK : ret;
+		return ret;
 	ctl_catch_signals();
 	if (flow_new(&r.flow, &r.opts, &f))
 		return ctl_failed(&f);

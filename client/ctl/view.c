@@ -73,7 +73,7 @@ int view_simple(struct ctl *c, int argc, char **argv,
 {
 	struct view v = { .show = show };
 
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
+	if (c->help) {
 		printf("Usage: sharqctl %s [--socket PATH] [--json] "
 		       "[--watch [SECS]]\n\n%s\n",
 		       argv[0], help);

@@ -306,9 +306,25 @@ check "the killed queue's program ends" until_true 20 worker_gone
 wait "$worker"
 check "and says that it failed" test $? -eq 1
 worker=
-check "help" ctl --help
-check "version" ctl --version
-check "help of run" ctl run --help
+# helps WORD ARGUMENTS...: the help that has WORD, with --help wherever it stands.
+helps() {
+	local word=$1
+	shift
+	ctl "$@" >help 2>help.err && [ ! -s help.err ] && grep -qF -- "$word" help
+}
+check "help" helps "--watch [SECS]" --help
+check "help of run" helps compress run --help
+check "help behind an option of all" helps "sharqctl devices" --json devices --help
+check "help before the command" helps "sharqctl devices" --help devices
+check "help behind arguments" helps "sharqctl pause ID" pause 1 --help
+check "help behind what is wrong" helps "sharqctl bench" bench --depth 3 --help
+check "help of one operation" helps "sharqctl run fill" run fill --size 1 --help
+check "help of what can't be watched" helps "sharqctl kill" kill --watch --help
+check "help behind a wrong id" helps "sharqctl show" show queue x --help
+check "version" helps "sharqctl 0." --version
+check "version behind a command" helps "sharqctl 0." devices --version
+refused "-- ends the options" 1 "--help: No such file" \
+	ctl run crc32c --path inline -- --help
 bench_json() { ctl bench nop --seconds 0.3 --json >bench.json; }
 check "bench" bench_json
 check "bench prints JSON" grep -q '{' bench.json
