@@ -12,7 +12,7 @@
 
 #include "bench.h"
 #include "daemon.h"
-#include "run.h"
+#include "options.h"
 
 #define MAX_THREADS 256
 #define MAX_SECONDS 86400.0
@@ -74,17 +74,6 @@ static int parse_op(const char *text, unsigned int *op)
 	return -EINVAL;
 }
 
-static int parse_number(const char *option, const char *text, uint64_t min,
-			uint64_t max, uint64_t *value)
-{
-	if (ctl_parse_size(text, value) || *value < min || *value > max)
-		return ctl_usage("bench",
-				 "--%s is '%s', expected %" PRIu64
-				 " to %" PRIu64,
-				 option, text, min, max);
-	return 0;
-}
-
 struct params {
 	uint64_t threads;
 	double seconds;
@@ -92,63 +81,46 @@ struct params {
 
 static int parse_option(struct bench *b, struct params *p, int opt)
 {
-	uint64_t v = 0;
 	char *end;
-	int ret = 0;
 
 	switch (opt) {
 	case 's':
-		ret = parse_number("size", optarg, 0, 1U << 30, &v);
-		b->size = v;
-		break;
+		return option_u32("bench", "size", optarg, 0, 1U << 30,
+				  &b->size);
 	case 'd':
-		ret = parse_number("depth", optarg, SHARQ_MIN_DEPTH,
-				   SHARQ_MAX_DEPTH, &v);
-		if (!ret && v & (v - 1))
-			ret = ctl_usage("bench",
-					"--depth is '%s', expected a "
-					"power of two",
-					optarg);
-		b->depth = v;
-		break;
+		return option_depth("bench", optarg, &b->depth);
 	case 'b':
-		ret = parse_number("batch", optarg, 1, SHARQ_MAX_DEPTH, &v);
-		b->batch = v;
-		break;
+		return option_u32("bench", "batch", optarg, 1, SHARQ_MAX_DEPTH,
+				  &b->batch);
 	case 't':
-		ret = parse_number("threads", optarg, 1, MAX_THREADS,
-				   &p->threads);
-		break;
+		return option_number("bench", "threads", optarg, 1, MAX_THREADS,
+				     &p->threads);
 	case 'S':
 		p->seconds = strtod(optarg, &end);
 		if (end == optarg || *end ||
 		    !(p->seconds > 0 && p->seconds <= MAX_SECONDS))
-			ret = ctl_usage("bench",
-					"--seconds is '%s', expected "
-					"more than 0, up to %.0f",
-					optarg, MAX_SECONDS);
-		break;
+			return ctl_usage("bench",
+					 "--seconds is '%s', expected more "
+					 "than 0, up to %.0f",
+					 optarg, MAX_SECONDS);
+		return 0;
 	case 'p':
-		ret = run_parse_path("bench", optarg, &b->queue.path);
-		break;
+		return option_path("bench", optarg, &b->queue.path);
 	case 'D':
-		ret = parse_number("device", optarg, 0, UINT32_MAX, &v);
-		b->queue.device = v;
-		break;
+		return option_u32("bench", "device", optarg, 0, UINT32_MAX,
+				  &b->queue.device);
 	case 'w':
-		ret = parse_number("set", optarg, 0, 1ULL << 40, &b->set);
-		break;
+		return option_number("bench", "set", optarg, 0, 1ULL << 40,
+				     &b->set);
 	case 'P':
 		b->poll = true;
-		break;
+		return 0;
 	case 'l':
-		ret = parse_number("level", optarg, 0, SHARQ_MAX_LEVEL, &v);
-		b->level = v;
-		break;
+		return option_u32("bench", "level", optarg, 0, SHARQ_MAX_LEVEL,
+				  &b->level);
 	default:
-		ret = run_parse_format("bench", optarg, &b->format);
+		return option_format("bench", optarg, &b->format);
 	}
-	return ret;
 }
 
 /* Return: 0 or CTL_USAGE. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "options.h"
 #include "run.h"
 
 #define DEFAULT_DEPTH 16
@@ -20,8 +21,6 @@ static const char common_help[] =
 	"  --depth N     commands in flight, a power of two; default 16\n\n"
 	"'-' is standard input or output. An output file appears, or is "
 	"replaced, only when\ncomplete.";
-
-static const char *const format_names[] = { "raw", "zlib", "gzip" };
 
 static int parse_pattern(struct run *r, const char *text)
 {
@@ -41,66 +40,18 @@ static int parse_pattern(struct run *r, const char *text)
 	return 0;
 }
 
-int run_parse_path(const char *command, const char *text, uint32_t *path)
-{
-	static const char *const names[] = { "any", "direct", "shadow",
-					     "embedded", "inline" };
-	uint32_t i;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!strcmp(text, names[i])) {
-			*path = i;
-			return 0;
-		}
-	}
-	return ctl_usage(command,
-			 "--path is '%s', expected any, direct, shadow, "
-			 "embedded or inline",
-			 text);
-}
-
-int run_parse_format(const char *command, const char *text,
-		     unsigned int *format)
-{
-	unsigned int i;
-
-	for (i = 0; i < SHARQ_FORMAT_COUNT; i++) {
-		if (!strcmp(text, format_names[i])) {
-			*format = i;
-			return 0;
-		}
-	}
-	return ctl_usage(command,
-			 "--format is '%s', expected gzip, zlib or raw", text);
-}
-
 static int parse_option(struct run *r, int opt)
 {
-	uint64_t v;
-
 	switch (opt) {
 	case 'p':
-		return run_parse_path("run", optarg, &r->opts.path);
+		return option_path("run", optarg, &r->opts.path);
 	case 'd':
-		if (ctl_parse_size(optarg, &v) || v < SHARQ_MIN_DEPTH ||
-		    v > SHARQ_MAX_DEPTH || v & (v - 1))
-			return ctl_usage("run",
-					 "--depth is '%s', expected a "
-					 "power of two from %d to %d",
-					 optarg, SHARQ_MIN_DEPTH,
-					 SHARQ_MAX_DEPTH);
-		r->opts.depth = v;
-		return 0;
+		return option_depth("run", optarg, &r->opts.depth);
 	case 'f':
-		return run_parse_format("run", optarg, &r->format);
+		return option_format("run", optarg, &r->format);
 	case 'l':
-		if (ctl_parse_size(optarg, &v) || v > SHARQ_MAX_LEVEL)
-			return ctl_usage("run",
-					 "--level is '%s', expected 0 "
-					 "to %d",
-					 optarg, SHARQ_MAX_LEVEL);
-		r->level = v;
-		return 0;
+		return option_u32("run", "level", optarg, 0, SHARQ_MAX_LEVEL,
+				  &r->level);
 	case 's':
 		if (ctl_parse_size(optarg, &r->size) || r->size > INT64_MAX)
 			return ctl_usage("run",

@@ -53,9 +53,4 @@ struct run_op {
 
 extern const struct run_op run_ops[RUN_OPS];
 
-/* Values of options that bench has too. Return: 0 or CTL_USAGE, and said why. */
-int run_parse_path(const char *command, const char *text, uint32_t *path);
-int run_parse_format(const char *command, const char *text,
-		     unsigned int *format);
-
 #endif /* SHARQ_CTL_RUN_H */
