@@ -326,21 +326,19 @@ static void print_report(const struct bench *b, const struct bench_thread *t,
 		       per_op, r->counts.staged, r->counts.inlined);
 		return;
 	}
-	printf("%s of %u bytes, path %s, depth %u, batch %u, %" PRIu64
-	       " thread%s, %s, %.2f s\n",
-	       op, b->size, path, b->depth, b->batch, threads,
-	       threads == 1 ? "" : "s", b->poll ? "polled" : "sleeping",
-	       r->seconds);
-	printf("  operations/s  %.0f\n", rate);
+	printf("%s of %u bytes, path %s, %s, %.2f s\n", op, b->size, path,
+	       b->poll ? "polled" : "sleeping", r->seconds);
+	printf("  queues        %" PRIu64 " of depth %u, batch %u\n", threads,
+	       b->depth, b->batch);
+	printf("  operations/s  %.0f (%" PRIu64 " in all)\n", rate, ops);
 	printf("  GB/s          %.3f\n", gbs);
 	printf("  latency       p50 %.2f us, p99 %.2f us, p99.9 %.2f us\n",
 	       p50 / 1000, p99 / 1000, p999 / 1000);
-	printf("  system calls  %.4f per operation (libsharq %" PRIu64
-	       "; engine: %" PRIu64 " knocks received,\n"
-	       "                %" PRIu64 " events sent; in %" PRIu64
-	       " operations)\n",
-	       per_op, r->counts.syscalls, r->engine.knocks, r->engine.events,
-	       ops);
+	printf("  system calls  %.4f per operation\n", per_op);
+	printf("    libsharq    %" PRIu64 "\n", r->counts.syscalls);
+	printf("    engine      %" PRIu64 " knocks received, %" PRIu64
+	       " events sent\n",
+	       r->engine.knocks, r->engine.events);
 	if (r->errors)
 		printf("  errors        %" PRIu64 ", the first %s\n", r->errors,
 		       sharq_status_name(r->status));

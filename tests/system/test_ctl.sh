@@ -325,6 +325,8 @@ check "version" helps "sharqctl 0." --version
 check "version behind a command" helps "sharqctl 0." devices --version
 refused "-- ends the options" 1 "--help: No such file" \
 	ctl run crc32c --path inline -- --help
+check "bench's report fits 80 columns" narrow bench copy_crc32c --size 1K \
+	--depth 4096 --batch 4096 --seconds 0.1 --path inline
 bench_json() { ctl bench nop --seconds 0.3 --json >bench.json; }
 check "bench" bench_json
 check "bench prints JSON" grep -q '{' bench.json
