@@ -35,13 +35,14 @@ static void path_names(const Sharq__Pb__Device *e, char *buf, size_t size)
 /* From here on of hardware only. */
 #define DMA_COLUMN 12
 
+/* As wide as a terminal with a function's name and numbers of 5 digits. */
 static const struct column device_columns[] = {
 	{ "id", "ID", COLUMN_NUMBER, 0 },
 	{ "name", "NAME", COLUMN_TEXT, 0 },
 	{ "provider", NULL, COLUMN_TEXT, 0 },
-	{ "paths", "PATHS", COLUMN_TEXT, 0 },
-	{ "max_depth", "DEPTH", COLUMN_NUMBER, 0 },
-	{ "max_transfer", "MAX", COLUMN_BYTES, 0 },
+	{ "paths", "PATHS", COLUMN_TEXT, 8 },
+	{ "max_depth", NULL, COLUMN_NUMBER, 0 },
+	{ "max_transfer", NULL, COLUMN_BYTES, 0 },
 	{ "queues_used", "USED", COLUMN_NUMBER, 0 },
 	{ "queues_free", "FREE", COLUMN_NUMBER, 0 },
 	{ "direct_used", "DIRECT", COLUMN_NUMBER, 0 },
@@ -183,8 +184,9 @@ int view_device(const struct view *v, struct daemon *d, struct failure *f)
 int cmd_devices(struct ctl *c, int argc, char **argv)
 {
 	return view_simple(c, argc, argv, show_devices,
-			   "Lists devices: their paths, deepest queue, largest "
-			   "transfer, queues in use\nand free for you, "
-			   "operations, and why a better path isn't offered. "
-			   "'sharqctl show\ndevice ID' has the rest.");
+			   "Lists devices: their paths, queues in use and free "
+			   "for you, hardware queues of\ndirect clients and "
+			   "those left, operations, and why a better path "
+			   "isn't offered.\n'sharqctl show device ID' has the "
+			   "rest.");
 }

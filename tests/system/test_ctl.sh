@@ -9,10 +9,12 @@ cd "$dir" || exit 1
 export SHARQ_SOCKET=$dir/s LC_ALL=C
 daemon=
 worker=
+pretend=
 passed=0 failed=0 skipped=0
 
 finish() {
 	[ -n "$worker" ] && kill -9 "$worker" 2>/dev/null
+	[ -n "$pretend" ] && kill -9 "$pretend" 2>/dev/null
 	[ -s pid ] && kill -9 "$(cat pid)" 2>/dev/null
 	[ -n "$daemon" ] && kill -9 "$daemon" 2>/dev/null
 	cd / && rm -rf "$dir"
@@ -292,6 +294,14 @@ for what in devices queues clients stats "show queue $id" "show device 1"; do
 		skipped=$((skipped + 1))
 		echo "skip $what as JSON: no python3 to check it"
 	fi
+done
+# Devices and a queue as the module has them.
+"$bin/system-pretend" "$dir/p" &
+pretend=$!
+pretended() { ctl --socket "$dir/p" "$@"; }
+check "a daemon that pretends" until_true 10 pretended devices
+for what in devices "show device 64"; do
+	check "$what of hardware fits 80 columns" narrow --socket "$dir/p" $what
 done
 state_is() { ctl show queue "$id" | grep -qi "$1"; }
 check "pause" ctl pause "$id"

@@ -101,8 +101,11 @@ one_program()
 # device NAME PATH: its number, if it offers that path.
 device()
 {
-	sharqctl devices |
-		awk -v n="^$1" -v p="$2" '$2 ~ n && ($3 == p || $4 == p) { print $1 }'
+	sharqctl --json devices |
+		awk -F '"' -v n="^$1" -v p="$2" '
+			$2 == "id" { id = $3; gsub(/[^0-9]/, "", id) }
+			$2 == "name" { name = $4 }
+			$2 == "paths" && name ~ n && " "$4" " ~ " "p" " { print id }'
 }
 
 # What the function's DMA goes through; soft0 does none.
