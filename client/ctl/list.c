@@ -310,8 +310,10 @@ static const struct column one_columns[] = {
 	{ "pinned", "its memory held now", COLUMN_BYTES, 0 },
 	{ "copied", "copied at the kick", COLUMN_BYTES, 0 },
 	{ "staged", "copied by its thread", COLUMN_BYTES, 0 },
-	{ "wait", "time to the device", COLUMN_TEXT, 0 },
-	{ "device_time", "time in the device", COLUMN_TEXT, 0 },
+	{ "wait_p50_us", "time to the device, p50", COLUMN_NUMBER, 0 },
+	{ "wait_p99_us", "  p99", COLUMN_NUMBER, 0 },
+	{ "device_p50_us", "time in the device, p50", COLUMN_NUMBER, 0 },
+	{ "device_p99_us", "  p99", COLUMN_NUMBER, 0 },
 };
 
 #define MODULE_COLUMN 21
@@ -333,32 +335,36 @@ static size_t percentile(const uint64_t *hist, size_t n, unsigned int percent)
 	return i;
 }
 
-/* Bucket i ends at 2^i us, the last nowhere. */
-static void put_times(struct table *t, unsigned int column,
-		      const uint64_t *hist, size_t n)
+/* Bucket i ends at 2^i us, the last nowhere: JSON has its beginning. */
+static void put_time(struct table *t, unsigned int column, const uint64_t *hist,
+		     size_t n, unsigned int percent, bool json)
 {
-	static const unsigned int percents[] = { 50, 99 };
-	char text[96] = "";
-	size_t len = 0, i, bucket;
-	bool last;
+	size_t bucket = percentile(hist, n, percent);
+	bool last = bucket == n - 1;
+	uint64_t us;
+	char text[32];
 
-	for (i = 0; i < N(percents); i++) {
-		bucket = percentile(hist, n, percents[i]);
-		if (bucket >= n || bucket > 63)
-			break;
-		last = bucket == n - 1;
-		len += snprintf(text + len, sizeof(text) - len,
-				"%sp%u %s %llu us", i ? ", " : "", percents[i],
-				last ? ">=" : "<", 1ULL << bucket >> last);
-	}
-	table_text(t, column, text);
+	if (bucket >= n || bucket > 63)
+		return;
+	us = 1ULL << bucket >> last;
+	snprintf(text, sizeof(text), "%s %" PRIu64 " us", last ? ">=" : "<",
+		 us);
+	if (json)
+		table_value(t, column, us);
+	else
+		table_text(t, column, text);
 }
 
-static void put_module(struct table *t, const Sharq__Pb__QueueStats *s)
+static void put_module(struct table *t, const Sharq__Pb__QueueStats *s,
+		       bool json)
 {
+	unsigned int c = TIMES_COLUMN;
+
 	put_module_stats(t, MODULE_COLUMN, s);
-	put_times(t, TIMES_COLUMN, s->wait_hist, s->n_wait_hist);
-	put_times(t, TIMES_COLUMN + 1, s->device_hist, s->n_device_hist);
+	put_time(t, c++, s->wait_hist, s->n_wait_hist, 50, json);
+	put_time(t, c++, s->wait_hist, s->n_wait_hist, 99, json);
+	put_time(t, c++, s->device_hist, s->n_device_hist, 50, json);
+	put_time(t, c++, s->device_hist, s->n_device_hist, 99, json);
 }
 
 static int show_one(const struct view *v, struct daemon *d, struct failure *f)
@@ -394,7 +400,7 @@ static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 		table_value(t, 11, q->age_ms);
 		put_stats(t, 12, q->stats);
 		if (module)
-			put_module(t, q->stats);
+			put_module(t, q->stats, v->json);
 	}
 	daemon_free(m);
 	return err ? err : view_finish(t, f);

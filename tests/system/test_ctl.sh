@@ -303,6 +303,10 @@ check "a daemon that pretends" until_true 10 pretended devices
 for what in devices "show device 64"; do
 	check "$what of hardware fits 80 columns" narrow --socket "$dir/p" $what
 done
+pretended --json show queue 1 >times
+for time in wait_p50_us:8 wait_p99_us:4194304 device_p50_us:null; do
+	check "times are numbers: $time" grep -qE "\"${time/:/\": *}"',?$' times
+done
 state_is() { ctl show queue "$id" | grep -qi "$1"; }
 check "pause" ctl pause "$id"
 check "shown as paused" until_true 5 state_is paused
