@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "json.h"
 
 /* The daemon's drain-ms decides, which is at most 10 minutes. */
 #define DRAIN_TIMEOUT_MS (600000 + DAEMON_TIMEOUT_MS)
@@ -93,7 +94,7 @@ static void print_event(const Sharq__Pb__Event *e, bool json)
 			printf(",\"state\":\"%s\"", state);
 		if (e->text) {
 			printf(",\"text\":");
-			ctl_json_string(e->text);
+			json_string(e->text);
 		}
 		puts("}");
 		return;

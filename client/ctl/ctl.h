@@ -56,9 +56,6 @@ int ctl_connect_fail(struct failure *f, int err, const char *socket);
 /* "64", "1M", "0x10", with K, M, G, T as powers of 1024. 0 or -EINVAL. */
 int ctl_parse_size(const char *text, uint64_t *value);
 
-/* Print a JSON string with its quotes. */
-void ctl_json_string(const char *text);
-
 /* Print text that came from elsewhere, control characters replaced by '?'. */
 void ctl_print_text(const char *text);
 

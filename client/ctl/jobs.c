@@ -7,6 +7,7 @@
 
 #include "codec.h"
 #include "crc.h"
+#include "json.h"
 #include "run.h"
 
 static uint32_t piece_size(const struct run *r)
@@ -136,7 +137,7 @@ static int run_crc(struct run *r, struct failure *f)
 		}
 		if (r->c->json) {
 			printf("%s{\"name\":", first ? "" : ",");
-			ctl_json_string(r->files[i]);
+			json_string(r->files[i]);
 			printf(",\"crc32c\":\"%08x\"}", crc);
 		} else {
 			printf("%08x  %s\n", crc, r->files[i]);

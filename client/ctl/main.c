@@ -138,20 +138,6 @@ int ctl_parse_size(const char *text, uint64_t *value)
 	return 0;
 }
 
-void ctl_json_string(const char *text)
-{
-	putchar('"');
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			printf("\\%c", *text);
-		else if ((unsigned char)*text < 0x20)
-			printf("\\u%04x", *text);
-		else
-			putchar(*text);
-	}
-	putchar('"');
-}
-
 static void help(void)
 {
 	size_t i;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "table.h"
 
 #define TABLE_WIDTH 80
@@ -148,11 +149,15 @@ static void wrap_words(char *text, size_t width)
 void table_text(struct table *t, unsigned int column, const char *text)
 {
 	struct libscols_line *line = t->lines[t->upright ? column : 0];
-	char *copy;
+	char *copy, *p;
 
 	if (t->failed)
 		return;
 	copy = strdup(text);
+	/* libsmartcols' JSON has bytes as they are. */
+	for (p = copy; p && *p && t->json; p += utf8_length(p))
+		if (!utf8_length(p))
+			*p = '?';
 	if (copy && t->columns[column].wrap > 0 && !t->json)
 		wrap_words(copy, t->columns[column].wrap);
 	if (!copy || scols_line_set_data(line, t->upright ? 1 : column, copy))

@@ -73,6 +73,7 @@ static void answer_queue(Sharq__Pb__Reply *r)
 	queue.id = 1;
 	queue.path = SHARQ__PB__PATH__PATH_SHADOW;
 	queue.depth = 64;
+	queue.program = (char *)"caf\xe9 caf\xc3\xa9";
 	queue.stats = &stats;
 	queues.queue = list;
 	queues.n_queue = 1;

@@ -86,6 +86,20 @@ until_true() {
 	done
 }
 
+# json NAME ARGUMENTS...: prints JSON (to the file document), in UTF-8.
+json() {
+	local name="$1 as JSON"
+	shift
+	if command -v python3 >/dev/null; then
+		ctl --json "$@" >document
+		check "$name" python3 -c \
+			'import json; json.load(open("document", encoding="utf-8"))'
+	else
+		skipped=$((skipped + 1))
+		echo "skip $name: no python3 to check it"
+	fi
+}
+
 mkdir out
 # ---- without a daemon ----
 refused "no daemon: queues" 1 "$SHARQ_SOCKET" ctl queues
@@ -170,6 +184,14 @@ check "crc32c of the RFC's vectors" diff crcs crcs.want
 check "crc32c goes on after a missing file" bash -c \
 	"'$bin/sharqctl' run crc32c v1 missing v2 >c 2>e; [ \$? = 1 ] &&
 	 [ \$(wc -l <c) = 2 ] && grep -q missing e"
+# Each of these but the first is no UTF-8, for a reason of its own.
+names=("$(printf '\303\251 \342\202\254 \360\237\230\200 "\\\t')" $'\377' $'\303'
+	$'\303(' $'\200' $'\300\257' $'\340\200\257' $'\355\240\200'
+	$'\364\220\200\200' $'\365\200\200\200')
+for name in "${names[@]}"; do printf 123456789 >"./$name"; done
+json "names of files" run crc32c --path inline "${names[@]}"
+check "the names that are UTF-8 stay" grep -qF "$(printf \
+	'"\303\251 \342\202\254 \360\237\230\200 \\"\\\\\\u0009"')" document
 check "fill" ctl run fill --size 100001 --pattern deadbe filled
 yes "$(printf '\xde\xad\xbe')" | tr -d '\n' | head -c 100001 >fill.want
 check "fill is right" cmp filled fill.want
@@ -287,13 +309,7 @@ narrow() {
 }
 for what in devices queues clients stats "show queue $id" "show device 1"; do
 	check "$what fits 80 columns" narrow $what
-	if command -v python3 >/dev/null; then
-		check "$what as JSON" bash -c \
-			"'$bin/sharqctl' --json $what | python3 -m json.tool"
-	else
-		skipped=$((skipped + 1))
-		echo "skip $what as JSON: no python3 to check it"
-	fi
+	json "$what" $what
 done
 # Devices and a queue as the module has them.
 "$bin/system-pretend" "$dir/p" &
@@ -303,6 +319,9 @@ check "a daemon that pretends" until_true 10 pretended devices
 for what in devices "show device 64"; do
 	check "$what of hardware fits 80 columns" narrow --socket "$dir/p" $what
 done
+json "a program's name that isn't UTF-8" --socket "$dir/p" show queue 1
+check "replaces what isn't and keeps what is" \
+	grep -qF "$(printf '"caf? caf\303\251"')" document
 pretended --json show queue 1 >times
 for time in wait_p50_us:8 wait_p99_us:4194304 device_p50_us:null; do
 	check "times are numbers: $time" grep -qE "\"${time/:/\": *}"',?$' times
