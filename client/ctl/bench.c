@@ -257,8 +257,11 @@ static int measure(struct bench *b, struct bench_thread *t, uint64_t n,
 		atomic_store(&b->stop, true);
 	for (i = 0; i < started; i++)
 		sem_post(&b->go);
-	if (!err)
+	progress_end(&b->progress);
+	if (!err) {
+		progress_wait(&b->progress, "bench", (int64_t)(seconds * 1000));
 		wait_end(&set, seconds);
+	}
 	atomic_store(&b->stop, true);
 	for (i = 0; i < started; i++)
 		pthread_join(t[i].thread, NULL);
@@ -387,6 +390,7 @@ int cmd_bench(struct ctl *c, int argc, char **argv)
 		if (!t || !r)
 			err = fail(&f, -ENOMEM, "out of memory");
 	}
+	progress_wait(&b.progress, "preparing", -1);
 	for (i = 0; !err && i < p.threads; i++) {
 		t[i].b = &b;
 		err = bench_thread_prepare(&t[i]);
@@ -395,6 +399,7 @@ int cmd_bench(struct ctl *c, int argc, char **argv)
 	}
 	if (!err)
 		err = measure(&b, t, p.threads, p.seconds, d, r, &f);
+	progress_end(&b.progress);
 	if (!err) {
 		sum_up(r, t, p.threads);
 		print_report(&b, t, p.threads, r, c->json);

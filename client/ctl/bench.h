@@ -9,6 +9,7 @@
 
 #include "ctl.h"
 #include "hist.h"
+#include "progress.h"
 #include "sharq.h"
 
 /*
@@ -35,6 +36,7 @@ struct bench {
 	sem_t go;
 	atomic_bool stop;
 	pthread_t main;
+	struct progress progress;
 };
 
 /*

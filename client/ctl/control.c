@@ -7,6 +7,7 @@
 
 #include "daemon.h"
 #include "json.h"
+#include "progress.h"
 
 /* The daemon's drain-ms decides, which is at most 10 minutes. */
 #define DRAIN_TIMEOUT_MS (600000 + DAEMON_TIMEOUT_MS)
@@ -35,6 +36,7 @@ int cmd_control(struct ctl *c, int argc, char **argv)
 	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
 	Sharq__Pb__QueueControl control = SHARQ__PB__QUEUE_CONTROL__INIT;
 	const struct action *a = actions;
+	struct progress p;
 	struct failure f;
 	struct daemon *d;
 	uint64_t id;
@@ -54,13 +56,16 @@ int cmd_control(struct ctl *c, int argc, char **argv)
 				 "'%s' is no queue's id, expected a "
 				 "number",
 				 argv[1]);
+	ctl_catch_signals();
 	if (daemon_open(&d, c->socket, &f))
 		return ctl_failed(&f);
 	control.queue = id;
 	control.action = a->action;
 	req.body_case = SHARQ__PB__REQUEST__BODY_QUEUE_CONTROL;
 	req.queue_control = &control;
+	progress_wait(&p, a->name, -1);
 	err = daemon_call(d, &req, a->timeout_ms, NULL, &f);
+	progress_end(&p);
 	daemon_close(d);
 	if (err)
 		return ctl_failed(&f);

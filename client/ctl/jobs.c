@@ -214,8 +214,10 @@ static int finish_output(struct run *r, struct output *out, int err,
 			 struct failure *f)
 {
 	progress_end(&r->progress);
+	progress_wait(&r->progress, "to disk", -1);
 	if (!err)
 		err = output_commit(out, f);
+	progress_end(&r->progress);
 	r->bytes_out = output_bytes(out);
 	output_free(out);
 	return err;

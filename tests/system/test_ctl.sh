@@ -383,6 +383,31 @@ erased() { tail -c 200 typescript | grep -q "$(printf '\r\033\\[K')sharqctl:"; }
 check "the bar is erased at the end" erased
 rm huge
 
+# What only takes time shows that. All at once: each takes 3 seconds.
+waits() { # waits FILE ARGUMENTS...
+	script -qefc "'$bin/sharqctl' ${*:2}" "$1" >/dev/null </dev/null &
+	waiting="$waiting $!"
+}
+waiting=
+waits drains --socket "$dir/p" drain 1
+waits benches bench nop --path inline --seconds 3
+export LD_PRELOAD=$bin/slow_fsync.so
+export ASAN_OPTIONS="${ASAN_OPTIONS-}:verify_asan_link_order=0"
+waits syncs run copy --path inline v1 synced
+unset LD_PRELOAD
+ctl bench nop --path inline --seconds 2 >/dev/null 2>quiet
+for pid in $waiting; do
+	check "what was waited for ends well" wait "$pid"
+done
+check "a drain shows the time" grep -qE 'drain +[12] s' drains
+check "a bench shows the time and its end" \
+	grep -qE 'bench +\[#+\.+\] +[0-9]+% +[12] s' benches
+check "a slow disk shows the time" grep -qE 'to disk +[12] s' syncs
+check "and it is wiped off" grep -q "$(printf '\r\033\\[K')NOP" benches
+check "no time in a file" test ! -s quiet
+{ kill -KILL "$pretend" && wait "$pretend"; } 2>/dev/null
+pretend=
+
 # ---- watching goes on when another daemon takes over ----
 "$bin/sharqctl" --json --watch 0.1 stats >watch 2>watch.err &
 worker=$!
