@@ -52,10 +52,10 @@ static const char help_text[] =
 	"  --format F    of compress and decompress: gzip, zlib, raw (raw)\n"
 	"  --json        the result as JSON\n\n"
 	"All memory is shared with the device (sharq_alloc). Latency is from "
-	"the call that\nsubmits a batch to the moment when its completion is "
-	"taken, the clock being read\nonce for each batch and each handful of "
-	"completions. GB/s counts SIZE bytes (of\n10^9) for each command. "
-	"System calls: those of libsharq in submit, peek and wait,\nand of "
+	"the call\nthat submits a batch to the moment when its completion is "
+	"taken, the clock being\nread once for each batch and each handful of "
+	"completions. GB/s counts SIZE bytes\n(of 10^9) for each command. "
+	"System calls: those of libsharq in submit, peek and\nwait, and of "
 	"the engine the knocks that it received and the events that it sent.";
 
 static int parse_op(const char *text, unsigned int *op)

@@ -24,7 +24,7 @@ static const struct action {
 	{ "resume", SHARQ__PB__QUEUE_ACTION__ACTION_RESUME, DAEMON_TIMEOUT_MS,
 	  "A paused or drained queue goes on." },
 	{ "drain", SHARQ__PB__QUEUE_ACTION__ACTION_DRAIN, DRAIN_TIMEOUT_MS,
-	  "Pauses the queue and returns when nothing is in flight, or fails "
+	  "Pauses the queue and returns when nothing is in flight, or fails\n"
 	  "after sharqd's drain-ms (5 seconds, if nobody changed that)." },
 	{ "kill", SHARQ__PB__QUEUE_ACTION__ACTION_KILL, DAEMON_TIMEOUT_MS,
 	  "Cancels what the queue's device has taken, and closes it for "

@@ -438,6 +438,6 @@ const struct run_op run_ops[RUN_OPS] = {
 	  true,
 	  { CODEC_PACKED_SIZE, CODEC_PLAIN_SIZE },
 	  "IN OUT [--format gzip|zlib|raw]\n\nDecompresses a file. What 'run "
-	  "compress' wrote as gzip is done by the device, many\nmembers at "
+	  "compress' wrote as gzip is done by the device,\nmany members at "
 	  "once; larger streams of others on this CPU." },
 };

@@ -20,7 +20,7 @@ static const char common_help[] =
 	"\n                daemon needed); default any\n"
 	"  --depth N     commands in flight, a power of two; default 16\n\n"
 	"'-' is standard input or output. An output file appears, or is "
-	"replaced, only when\ncomplete.";
+	"replaced, only\nwhen complete.";
 
 static int parse_pattern(struct run *r, const char *text)
 {

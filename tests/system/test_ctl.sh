@@ -343,10 +343,15 @@ worker=
 helps() {
 	local word=$1
 	shift
-	ctl "$@" >help 2>help.err && [ ! -s help.err ] && grep -qF -- "$word" help
+	ctl "$@" >help 2>help.err && [ ! -s help.err ] &&
+		grep -qF -- "$word" help && ! grep -E '^.{81}' help
 }
+for what in devices queues clients stats show pause resume drain kill events run \
+	bench "run crc32c" "run copy" "run fill" "run compare" "run compress" \
+	"run decompress"; do
+	check "help of $what" helps "Usage: sharqctl $what" $what --help
+done
 check "help" helps "--watch [SECS]" --help
-check "help of run" helps compress run --help
 check "help behind an option of all" helps "sharqctl devices" --json devices --help
 check "help before the command" helps "sharqctl devices" --help devices
 check "help behind arguments" helps "sharqctl pause ID" pause 1 --help
