@@ -322,9 +322,9 @@ done
 json "a program's name that isn't UTF-8" --socket "$dir/p" show queue 1
 check "replaces what isn't and keeps what is" \
 	grep -qF "$(printf '"caf? caf\303\251"')" document
-pretended --json show queue 1 >times
+pretended --json show queue 1 >queue.json
 for time in wait_p50_us:8 wait_p99_us:4194304 device_p50_us:null; do
-	check "times are numbers: $time" grep -qE "\"${time/:/\": *}"',?$' times
+	check "times are numbers: $time" grep -qE "\"${time/:/\": *}"',?$' queue.json
 done
 state_is() { ctl show queue "$id" | grep -qi "$1"; }
 check "pause" ctl pause "$id"
