@@ -215,7 +215,7 @@ static void sharqctl_shows_path(void)
 	must_work(s, shadow);
 	shows_queue(&d, queue_id(shadow),
 		    (const char *[]){ "shadow", "the shadow path was asked for",
-				      "p99 <", NULL });
+				      "time in the device, p50 <", NULL });
 	sharq_queue_close(shadow);
 	sharq_queue_close(direct);
 	sharq_disconnect(s);
