@@ -88,6 +88,9 @@ static int start(struct sdxi *s)
 	ret = sdxi_fn_start(s);
 	if (ret)
 		goto err_master;
+	ret = sdxi_direct_offer(s);
+	if (ret)
+		goto err_master;
 	ret = sdxi_shadow_start(s);
 	if (!ret)
 		return 0;

@@ -165,7 +165,7 @@ struct sdxi {
 	bool give_up;
 	bool dead;
 
-	spinlock_t direct_lock; /* innermost */
+	spinlock_t direct_lock; /* q->cq_lock is taken under it */
 	struct sdxi_direct *direct[SDXI_L1_ENTRIES];
 	struct mutex direct_mem_lock; /* nothing is taken under it */
 	struct sharq_shared direct_mem[SDXI_L1_ENTRIES];
@@ -207,11 +207,12 @@ void sdxi_fn_give_up(struct sdxi *s);
 void sdxi_fn_want_reset(struct sdxi *s);
 bool sdxi_fn_is_active(const struct sdxi *s);
 /*
- * Do one command in the admin context; its opcode lacks VL. Whoever wants to, so it
- * shall not be one that takes long. -EIO: the function says so; -ESHUTDOWN: it is to
- * be reset, or is dead; -ETIMEDOUT: it will be reset for that.
+ * Do these n commands in the admin context, in this order; their opcodes lack VL.
+ * Whoever wants to, so they shall not be such that take long. -EIO: the function says
+ * so of one; -ESHUTDOWN: it is to be reset, or is dead; -ETIMEDOUT: it will be reset
+ * for that.
  */
-int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc);
+int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n);
 /* The L1 entry of a context. */
 struct sdxi_l1_ent *sdxi_fn_l1(const struct sdxi *s, u16 cxt);
 /* In the thread: give each new entry of the error log to whom it concerns. */
@@ -236,6 +237,11 @@ void sdxi_fn_settle_log(struct sdxi *s);
 int sdxi_cxt_run(struct sdxi *s, u16 num);
 int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
 		  struct sdxi_cxt_ctl *ctl);
+/*
+ * The function drops what it may have kept of the context's tables. As
+ * sdxi_fn_admin().
+ */
+int sdxi_cxt_update(struct sdxi *s, u16 num);
 int sdxi_cxt_init(struct sdxi *s, struct sdxi_cxt *c, u16 num, u32 entries);
 void sdxi_cxt_exit(struct sdxi *s, struct sdxi_cxt *c);
 /* As new, and known to the function; it isn't running. */
@@ -270,8 +276,13 @@ void sdxi_shadow_error(struct sdxi *s, const struct sdxi_errlog_ent *e);
 
 /* ---- sdxi_direct.c; see sdxi_direct.h ---- */
 
-/* Offer direct queues, or say why not. After sdxi_shadow_init(). */
+/* After sdxi_shadow_init(). */
 void sdxi_direct_init(struct sdxi *s);
+/*
+ * Offer direct queues, or say why not. The function is up and does nothing yet; not 0
+ * if it isn't any more.
+ */
+int sdxi_direct_offer(struct sdxi *s);
 /* The function has stopped for good: no bond is left afterwards. */
 void sdxi_direct_exit(struct sdxi *s);
 /* The thread, admin_lock held: the function has stopped, and all contexts with it. */

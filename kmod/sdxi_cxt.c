@@ -108,7 +108,31 @@ int sdxi_cxt_run(struct sdxi *s, u16 num)
 	union sdxi_dsc dsc;
 
 	dsc = admin_dsc(num, SDXI_ADMIN_CXT_START_NM, SDXI_DSC_FE);
-	return sdxi_fn_admin(s, &dsc);
+	return sdxi_fn_admin(s, &dsc, 1);
+}
+
+static union sdxi_dsc sync_dsc(u16 num, enum sdxi_sync_filter filter)
+{
+	union sdxi_dsc dsc = admin_dsc(num, SDXI_ADMIN_SYNC, 0);
+
+	dsc.admin.flags = FIELD_PREP(SDXI_SYNC_FILTER, filter);
+	dsc.admin.key_end = cpu_to_le16(SDXI_AKEYS(0) - 1);
+	return dsc;
+}
+
+int sdxi_cxt_update(struct sdxi *s, u16 num)
+{
+	union sdxi_dsc dsc[] = {
+		admin_dsc(num, SDXI_ADMIN_CXT_UPD, 0),
+		admin_dsc(num, SDXI_ADMIN_AKEY_UPD, 0),
+		sync_dsc(num, SDXI_SYNC_CXT),
+		sync_dsc(num, SDXI_SYNC_AKEY),
+	};
+
+	/* The control block with it. */
+	dsc[0].admin.flags = SDXI_CXT_UPD_L1;
+	dsc[1].admin.key_end = cpu_to_le16(SDXI_AKEYS(0) - 1);
+	return sdxi_fn_admin(s, dsc, ARRAY_SIZE(dsc));
 }
 
 static bool has_stopped(const struct sdxi_cxt_sts *sts)
@@ -135,14 +159,13 @@ int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
 		  struct sdxi_cxt_ctl *ctl)
 {
 	union sdxi_dsc stop = admin_dsc(num, SDXI_ADMIN_CXT_STOP, SDXI_DSC_FE);
-	union sdxi_dsc sync = admin_dsc(num, SDXI_ADMIN_SYNC, 0);
+	union sdxi_dsc sync = sync_dsc(num, SDXI_SYNC_STOP);
 	bool stopped;
 	int ret;
 
 	/* Who wants it stopped has waited for what it may still do. */
 	stop.admin.vflags = SDXI_VFLAGS_HS;
-	sync.admin.flags = FIELD_PREP(SDXI_SYNC_FILTER, SDXI_SYNC_STOP);
-	ret = sdxi_fn_admin(s, &stop);
+	ret = sdxi_fn_admin(s, &stop, 1);
 	if (ret)
 		return ret;
 	/*
@@ -151,9 +174,13 @@ int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
 	 */
 	read_poll_timeout(has_stopped, stopped, stopped, POLL_US,
 			  STOP_TIMEOUT_US, false, sts);
-	if (ctl)
+	if (ctl) {
 		forget(s, num, ctl);
-	return sdxi_fn_admin(s, &sync);
+		ret = sdxi_cxt_update(s, num);
+		if (ret)
+			return ret;
+	}
+	return sdxi_fn_admin(s, &sync, 1);
 }
 
 int sdxi_cxt_start(struct sdxi *s, struct sdxi_cxt *c)

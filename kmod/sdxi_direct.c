@@ -483,16 +483,28 @@ void sdxi_direct_init(struct sdxi *s)
 	s->looked = jiffies;
 	mutex_init(&s->direct_mem_lock);
 	sdxi_bonds_init(&s->bonds, &s->pdev->dev);
+}
+
+int sdxi_direct_offer(struct sdxi *s)
+{
 	s->dev.no_direct = why_not(s);
 	if (s->dev.no_direct != SHARQ_REASON_NONE)
-		return;
+		return 0;
 	s->dev.no_direct_errno = try_bond(s);
 	if (s->dev.no_direct_errno) {
 		s->dev.no_direct = SHARQ_REASON_NO_SVA;
-		return;
+		return 0;
+	}
+	/* A context's next client needs that. Its number is nobody's yet. */
+	s->dev.no_direct_errno = sdxi_cxt_update(s, SDXI_CXT_SHADOW + 1);
+	if (s->dev.no_direct_errno) {
+		s->dev.no_direct = SHARQ_REASON_DEVICE;
+		/* That may have been the end of its admin context. */
+		return sdxi_fn_stop(s) ?: sdxi_fn_start(s);
 	}
 	s->dev.direct = &direct_ops;
 	s->dev.direct_max = count_contexts(s);
+	return 0;
 }
 
 void sdxi_direct_exit(struct sdxi *s)

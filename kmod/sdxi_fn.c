@@ -223,31 +223,41 @@ void sdxi_fn_want_reset(struct sdxi *s)
 	wake_up(&s->wake);
 }
 
-static int command(struct sdxi *s, const union sdxi_dsc *dsc)
+/* As sdxi_cxt_done(), of the n last. */
+static int all_done(const struct sdxi_cxt *c, unsigned int n)
+{
+	int done = 1;
+
+	for (u64 index = c->tail - n; index != c->tail && done == 1; index++)
+		done = sdxi_cxt_done(c, index);
+	return done;
+}
+
+static int commands(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n)
 {
 	struct sdxi_cxt *c = &s->admin;
-	u64 index;
 	int done;
 
 	if (s->dead || s->reset_wanted || !sdxi_fn_is_active(s) ||
-	    sdxi_cxt_room(c) < 1)
+	    sdxi_cxt_room(c) < (int)n)
 		return -ESHUTDOWN;
-	index = sdxi_cxt_put(c, dsc, true);
+	for (unsigned int i = 0; i < n; i++)
+		sdxi_cxt_put(c, &dsc[i], true);
 	sdxi_cxt_ring(c);
-	if (!read_poll_timeout(sdxi_cxt_done, done, done, POLL_US,
-			       ADMIN_TIMEOUT_US, false, c, index))
+	if (!read_poll_timeout(all_done, done, done, POLL_US, ADMIN_TIMEOUT_US,
+			       false, c, n))
 		return min(done, 0);
 	/* It blocks those that come after it. */
 	sdxi_fn_want_reset(s);
 	return -ETIMEDOUT;
 }
 
-int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc)
+int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n)
 {
 	int ret;
 
 	mutex_lock(&s->admin_lock);
-	ret = command(s, dsc);
+	ret = commands(s, dsc, n);
 	mutex_unlock(&s->admin_lock);
 	return ret;
 }

@@ -78,12 +78,33 @@ static bool is_stopping(const struct context *admin, const struct op *op)
 	return false;
 }
 
-/* Tables aren't kept: only stops take time. */
+static void update(struct context *target, const struct op *op)
+{
+	if (op->kind == OP_UPDATE)
+		tables_outdate(target);
+	else if (op->kind == OP_UPDATE_AKEYS)
+		tables_outdate_akeys(target, op->first_key, op->last_key);
+	else if (op->filter == SDXI_SYNC_CXT)
+		tables_sync(target);
+	else if (op->filter == SDXI_SYNC_AKEY)
+		tables_sync_akeys(target);
+}
+
+static void update_all(struct context *admin, const struct op *op)
+{
+	struct function *fn = admin->fn;
+	unsigned number;
+
+	for (number = op->first;
+	     number <= op->last && number <= max_context(fn); number++)
+		update(&fn->contexts[number], op);
+}
+
+/* Only stops take time. */
 static int synchronise(struct context *admin, const struct op *op)
 {
-	if (op->filter != SDXI_SYNC_STOP)
-		return 0;
-	while (is_stopping(admin, op)) {
+	update_all(admin, op);
+	while (op->filter == SDXI_SYNC_STOP && is_stopping(admin, op)) {
 		if (context_told(admin) >= CONTEXT_STOP_HARD)
 			return -ECANCELED;
 		context_wait(admin);
@@ -101,6 +122,10 @@ int admin_execute(struct context *cxt, const struct op *op, struct fault *fault)
 		return 0;
 	case OP_SYNC:
 		return synchronise(cxt, op);
+	case OP_UPDATE:
+	case OP_UPDATE_AKEYS:
+		update_all(cxt, op);
+		return 0;
 	default:
 		return 0;
 	}

@@ -74,6 +74,8 @@ static int decode_admin(struct op *op, const struct sdxi_dsc_admin *dsc,
 	op->has_doorbell = dsc->vflags & SDXI_VFLAGS_DV;
 	op->doorbell = le64toh(dsc->db_value);
 	op->filter = FIELD_GET(SDXI_SYNC_FILTER, dsc->flags);
+	op->first_key = le16toh(dsc->key_start);
+	op->last_key = le16toh(dsc->key_end);
 	/* There are no virtual functions to act for. */
 	if (!limits->admin || dsc->vflags & SDXI_VFLAGS_VF ||
 	    op->first > op->last)
@@ -90,11 +92,16 @@ static int decode_admin(struct op *op, const struct sdxi_dsc_admin *dsc,
 	case SDXI_ADMIN_SYNC:
 		op->kind = OP_SYNC;
 		return op->filter <= SDXI_SYNC_FN ? 0 : -EINVAL;
-	case SDXI_ADMIN_FN_UPD:
 	case SDXI_ADMIN_CXT_UPD:
+		op->kind = dsc->flags & SDXI_CXT_UPD_L1 ? OP_UPDATE
+							: OP_UPDATE_OTHER;
+		return limits->no_updates ? -EINVAL : 0;
 	case SDXI_ADMIN_AKEY_UPD:
+		op->kind = OP_UPDATE_AKEYS;
+		return limits->no_updates ? -EINVAL : 0;
+	case SDXI_ADMIN_FN_UPD:
 	case SDXI_ADMIN_RKEY_UPD:
-		op->kind = OP_UPDATE;
+		op->kind = OP_UPDATE_OTHER;
 		return 0;
 	default:
 		return -EINVAL;

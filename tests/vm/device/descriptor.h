@@ -13,12 +13,17 @@ enum op_kind {
 	OP_START,
 	OP_STOP,
 	OP_SYNC,
+	/* Of what it may keep of a context's tables: all, or some of the keys. */
 	OP_UPDATE,
+	OP_UPDATE_AKEYS,
+	/* Of what it doesn't keep. */
+	OP_UPDATE_OTHER,
 };
 
 /* What the context may do. */
 struct op_limits {
 	bool admin;
+	bool no_updates;
 	uint32_t groups;
 	uint64_t max_buffer;
 };
@@ -43,6 +48,9 @@ struct op {
 	bool has_doorbell;
 	uint64_t doorbell;
 	enum sdxi_sync_filter filter;
+	/* And in these their keys first_key to last_key. */
+	uint16_t first_key;
+	uint16_t last_key;
 };
 
 /*

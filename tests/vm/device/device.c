@@ -48,6 +48,8 @@ static const struct {
 	OPTION("page-requests", page_requests, 32, 1, PRI_SLOTS),
 	OPTION("stop-on-error", stop_on_error, 1, 0, 1),
 	OPTION("hard-stop", hard_stop, 1, 0, 1),
+	OPTION("keep-tables", keep_tables, 1, 0, 1),
+	OPTION("updates", updates, 1, 0, 1),
 	OPTION("test", test, 0, 0, 1),
 };
 

@@ -96,9 +96,12 @@ static void activate(struct function *fn)
 		.step = SDXI_STEP_CXT_L2,
 		.reaction = SDXI_RE_FN_STOPPED,
 	};
+	unsigned number;
 	uint64_t entry;
 	int ret;
 
+	for (number = 0; number <= fn->options.max_cxt; number++)
+		tables_forget(&fn->contexts[number]);
 	ret = memory_read(fn, NULL, memory_function_space(fn), fn->reg.cxt_l2,
 			  &entry, sizeof(entry));
 	if (ret == 0) {

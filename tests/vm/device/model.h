@@ -54,6 +54,25 @@ struct tables {
 	struct op_limits limits;
 };
 
+/*
+ * How much of what software's tables said is kept: until software says that it
+ * has changed (UPD), and then asks for the effect of that (SYNC).
+ */
+enum kept {
+	KEPT_NOT,
+	KEPT,
+	KEPT_OUTDATED,
+};
+
+#define KEPT_AKEYS 16
+
+/* At its number's remainder. */
+struct kept_akey {
+	enum kept kept;
+	uint16_t key;
+	struct sdxi_akey_ent akey;
+};
+
 /* What the test block has a context do wrong. */
 struct misbehaviour {
 	bool hang;
@@ -87,6 +106,8 @@ struct context {
 	/* Wants context_wait() to end at the next tick. */
 	bool ticks;
 	struct tables tables;
+	enum kept kept;
+	struct kept_akey akeys[KEPT_AKEYS];
 	struct misbehaviour wrong;
 };
 
@@ -132,6 +153,8 @@ struct options {
 	uint32_t page_requests;
 	uint32_t stop_on_error;
 	uint32_t hard_stop;
+	uint32_t keep_tables;
+	uint32_t updates;
 	uint32_t test;
 };
 
@@ -241,6 +264,14 @@ int tables_load(struct context *cxt, struct context *target,
 		struct fault *fault);
 int tables_akey(struct context *cxt, uint16_t key, struct sdxi_akey_ent *akey,
 		struct fault *fault);
+/* Of target: what is kept was said to be outdated; that isn't used any more. */
+void tables_outdate(struct context *target);
+void tables_outdate_akeys(struct context *target, uint16_t first,
+			  uint16_t last);
+void tables_sync(struct context *target);
+void tables_sync_akeys(struct context *target);
+/* Nothing is kept. */
+void tables_forget(struct context *target);
 
 /*
  * execute.c: the descriptor at the read index, up to its completion. 0 to go

@@ -2,8 +2,9 @@
 /* The walk from a context's number to what software says of it. */
 #include "model.h"
 #include <errno.h>
+#include <string.h>
 
-/* Tables are in the function's memory. Nothing of them is kept for long. */
+/* Tables are in the function's memory. */
 static int fetch(struct context *cxt, uint64_t addr, void *data, uint64_t len,
 		 enum sdxi_err_step step, struct fault *fault)
 {
@@ -54,7 +55,7 @@ static bool use_ctl(struct tables *tables, const struct function *fn,
 	       tables->ring_size <= SDXI_RING_ENTRIES(fn->options.max_ring);
 }
 
-int tables_load(struct context *cxt, struct context *target,
+static int walk(struct context *cxt, struct context *target,
 		struct fault *fault)
 {
 	struct function *fn = cxt->fn;
@@ -88,6 +89,7 @@ int tables_load(struct context *cxt, struct context *target,
 		return invalid(fault, -EIO);
 	use_l1(tables, fn, &l1);
 	tables->limits.admin = target->number == SDXI_ADMIN_CXT;
+	tables->limits.no_updates = !fn->options.updates;
 
 	ret = fetch(cxt, le64toh(l1.cxt_ctl) & SDXI_L1_CXT_CTL_PTR, &ctl,
 		    sizeof(ctl), SDXI_STEP_CXT_CTL, fault);
@@ -98,6 +100,77 @@ int tables_load(struct context *cxt, struct context *target,
 	return use_ctl(tables, fn, &ctl) ? 0 : invalid(fault, -EIO);
 }
 
+int tables_load(struct context *cxt, struct context *target,
+		struct fault *fault)
+{
+	int ret;
+
+	if (target->kept != KEPT_NOT)
+		return 0;
+	ret = walk(cxt, target, fault);
+	if (ret == 0 && cxt->fn->options.keep_tables)
+		target->kept = KEPT;
+	return ret;
+}
+
+static int fetch_akey(struct context *cxt, uint16_t key,
+		      struct sdxi_akey_ent *akey, struct fault *fault)
+{
+	struct kept_akey *kept = &cxt->akeys[key % KEPT_AKEYS];
+	int ret;
+
+	if (kept->kept != KEPT_NOT && kept->key == key) {
+		*akey = kept->akey;
+		return 0;
+	}
+	ret = fetch(cxt, cxt->tables.akeys + key * sizeof(*akey), akey,
+		    sizeof(*akey), SDXI_STEP_DSC_AKEY, fault);
+	if (ret == 0 && cxt->fn->options.keep_tables &&
+	    le16toh(akey->flags) & SDXI_AKEY_VL)
+		*kept = (struct kept_akey){ KEPT, key, *akey };
+	return ret;
+}
+
+void tables_outdate(struct context *target)
+{
+	if (target->kept == KEPT)
+		target->kept = KEPT_OUTDATED;
+}
+
+void tables_outdate_akeys(struct context *target, uint16_t first, uint16_t last)
+{
+	unsigned i;
+
+	for (i = 0; i < KEPT_AKEYS; i++) {
+		struct kept_akey *kept = &target->akeys[i];
+
+		if (kept->kept == KEPT && kept->key >= first &&
+		    kept->key <= last)
+			kept->kept = KEPT_OUTDATED;
+	}
+}
+
+void tables_sync(struct context *target)
+{
+	if (target->kept == KEPT_OUTDATED)
+		target->kept = KEPT_NOT;
+}
+
+void tables_sync_akeys(struct context *target)
+{
+	unsigned i;
+
+	for (i = 0; i < KEPT_AKEYS; i++)
+		if (target->akeys[i].kept == KEPT_OUTDATED)
+			target->akeys[i].kept = KEPT_NOT;
+}
+
+void tables_forget(struct context *target)
+{
+	target->kept = KEPT_NOT;
+	memset(target->akeys, 0, sizeof(target->akeys));
+}
+
 int tables_akey(struct context *cxt, uint16_t key, struct sdxi_akey_ent *akey,
 		struct fault *fault)
 {
@@ -106,8 +179,7 @@ int tables_akey(struct context *cxt, uint16_t key, struct sdxi_akey_ent *akey,
 	fault->step = SDXI_STEP_DSC_AKEY;
 	if (key >= cxt->tables.akey_count)
 		return invalid(fault, -EIO);
-	ret = fetch(cxt, cxt->tables.akeys + key * sizeof(*akey), akey,
-		    sizeof(*akey), SDXI_STEP_DSC_AKEY, fault);
+	ret = fetch_akey(cxt, key, akey, fault);
 	if (ret != 0)
 		return ret;
 	if (!(le16toh(akey->flags) & SDXI_AKEY_VL))

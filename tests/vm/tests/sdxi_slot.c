@@ -93,7 +93,7 @@ static void open_monitor(void)
 	greet();
 }
 
-void sdxi_slot_plug(void)
+void sdxi_slot_plug(const char *option)
 {
 	uint64_t end = now_ms() + PATIENCE_MS;
 	struct sharq_ctl_device d;
@@ -101,7 +101,12 @@ void sdxi_slot_plug(void)
 	open_monitor();
 	say("{ \"execute\": \"device_add\", \"id\": 1, \"arguments\": { "
 	    "\"driver\": \"sdxi\", \"id\": \"plugged\", \"bus\": \"spare\", "
-	    "\"test\": 1 } }\n");
+	    "\"test\": 1");
+	if (option) {
+		say(", ");
+		say(option);
+	}
+	say(" } }\n");
 	hear_of("\"id\": 1", "\"return\"");
 	sdxi_choose(SDXI_SLOT);
 	while (!sdxi_find(&d)) {

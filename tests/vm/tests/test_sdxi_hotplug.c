@@ -151,7 +151,7 @@ static void unplug_in_flight(enum how how)
 	bool direct = has_direct();
 	struct others others = others_start(direct);
 
-	sdxi_slot_plug();
+	sdxi_slot_plug(NULL);
 	plugged_works(direct);
 	for (int round = 0; round < (how == BUSY ? 2 : 1); round++) {
 		struct flight f = take_off(direct, how);
@@ -159,7 +159,7 @@ static void unplug_in_flight(enum how how)
 		sdxi_slot_unplug();
 		expect_no_device();
 		others_advance(&others);
-		sdxi_slot_plug();
+		sdxi_slot_plug(NULL);
 		plugged_works(direct);
 		crash(&f, how);
 	}
@@ -189,6 +189,23 @@ START_TEST(p14_unplug_of_a_vanished_function_answers_all)
 }
 END_TEST
 
+/* What it may have kept of one client's tables it would use for the next. */
+START_TEST(p10_function_that_takes_no_updates_has_no_direct_queues)
+{
+	bool direct = has_direct();
+	struct sharq_ctl_device d;
+
+	sdxi_slot_plug("\"updates\": 0");
+	d = sdxi_device();
+	ck_assert_uint_eq(d.reason,
+			  direct ? SHARQ_REASON_DEVICE : SHARQ_REASON_NO_SVA);
+	ck_assert_uint_eq(d.direct_free, 0);
+	load_works();
+	sdxi_slot_unplug();
+	expect_no_device();
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("sdxi hotplug");
@@ -196,5 +213,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p14_unplug_under_load_answers_all, 60);
 	GUEST_ADD(s, p14_unplug_of_a_hanging_function_answers_all, 60);
 	GUEST_ADD(s, p14_unplug_of_a_vanished_function_answers_all, 60);
+	GUEST_ADD(s, p10_function_that_takes_no_updates_has_no_direct_queues,
+		  60);
 	return s;
 }

@@ -335,11 +335,35 @@ union sdxi_dsc dsc_stop(unsigned first, unsigned last, bool hard)
 	return dsc;
 }
 
-union sdxi_dsc dsc_sync_stop(unsigned first, unsigned last)
+union sdxi_dsc dsc_sync(enum sdxi_sync_filter filter, unsigned first,
+			unsigned last)
 {
 	union sdxi_dsc dsc = dsc_admin(SDXI_ADMIN_SYNC, 0, first, last);
 
-	dsc.admin.flags = SDXI_SYNC_STOP;
+	dsc.admin.flags = filter;
+	dsc.admin.key_end = htole16(KEYS - 1);
+	return dsc;
+}
+
+union sdxi_dsc dsc_sync_stop(unsigned first, unsigned last)
+{
+	return dsc_sync(SDXI_SYNC_STOP, first, last);
+}
+
+union sdxi_dsc dsc_update(unsigned first, unsigned last)
+{
+	union sdxi_dsc dsc = dsc_admin(SDXI_ADMIN_CXT_UPD, 0, first, last);
+
+	dsc.admin.flags = SDXI_CXT_UPD_L1;
+	return dsc;
+}
+
+union sdxi_dsc dsc_update_akeys(unsigned cxt, unsigned first, unsigned last)
+{
+	union sdxi_dsc dsc = dsc_admin(SDXI_ADMIN_AKEY_UPD, 0, cxt, cxt);
+
+	dsc.admin.key_start = htole16(first);
+	dsc.admin.key_end = htole16(last);
 	return dsc;
 }
 
@@ -460,6 +484,15 @@ void cxt_stop(struct cxt *cxt, bool hard)
 
 	cxt_send(admin, dsc_stop(cxt->number, cxt->number, hard));
 	ck_assert(!cxt_do(admin, dsc_sync_stop(cxt->number, cxt->number)));
+}
+
+void cxt_update(struct cxt *cxt)
+{
+	struct cxt *admin = &cxt->sdxi->cxts[SDXI_ADMIN_CXT];
+	unsigned n = cxt->number;
+
+	cxt_send(admin, dsc_update(n, n));
+	ck_assert(!cxt_do(admin, dsc_sync(SDXI_SYNC_CXT, n, n)));
 }
 
 void let_pass(struct sdxi *sdxi)

@@ -88,6 +88,11 @@ union sdxi_dsc dsc_intr(uint16_t key);
 union sdxi_dsc dsc_start(unsigned first, unsigned last);
 union sdxi_dsc dsc_stop(unsigned first, unsigned last, bool hard);
 union sdxi_dsc dsc_sync_stop(unsigned first, unsigned last);
+/* CXT_UPD of L1 entries, AKEY_UPD of some keys, and SYNC that waits for those. */
+union sdxi_dsc dsc_update(unsigned first, unsigned last);
+union sdxi_dsc dsc_update_akeys(unsigned cxt, unsigned first, unsigned last);
+union sdxi_dsc dsc_sync(enum sdxi_sync_filter filter, unsigned first,
+			unsigned last);
 
 /* A block that waits for count completions. */
 struct sdxi_cst_blk *block_new(struct sdxi *sdxi, uint64_t count);
@@ -110,6 +115,8 @@ unsigned cxt_state(const struct cxt *cxt);
 void cxt_await_state(const struct cxt *cxt, enum sdxi_cxt_state state);
 void cxt_start(struct cxt *cxt);
 void cxt_stop(struct cxt *cxt, bool hard);
+/* Its L1 entry or its control block has changed. */
+void cxt_update(struct cxt *cxt);
 
 /* Some 100 commands of the admin context: time for what mustn't happen. */
 void let_pass(struct sdxi *sdxi);

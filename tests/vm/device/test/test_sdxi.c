@@ -335,6 +335,7 @@ START_TEST(status_run_and_a_doorbell_start_a_context)
 	assert_runs(client);
 	cxt_stop(client, false);
 	STORE(client->l1->cxt_ctl, 0);
+	cxt_update(client);
 	STORE(client->sts->state, SDXI_CXT_RUN);
 	cxt_send(client, dsc_nop());
 	let_pass(&sdxi);
@@ -440,6 +441,7 @@ START_TEST(operation_group_must_be_enabled)
 	ck_assert(!cxt_do(client, dsc_intr(INTR_KEY(3))));
 	cxt_stop(client, false);
 	client->l1->opb_000_enb = 0;
+	cxt_update(client);
 	cxt_start(client);
 	assert_refused(client, dsc_intr(INTR_KEY(3)));
 }
@@ -484,6 +486,44 @@ START_TEST(key_must_be_valid_local_and_in_the_table)
 }
 END_TEST
 
+/* Neither UPD nor SYNC alone has it read them again. */
+START_TEST(context_tables_are_kept_until_update_and_sync)
+{
+	up();
+	assert_runs(client);
+	cxt_stop(client, false);
+	STORE(client->l1->cxt_ctl, 0);
+	cxt_start(client);
+	assert_runs(client);
+	ck_assert(!cxt_do(admin, dsc_sync(SDXI_SYNC_CXT, 1, 1)));
+	assert_runs(client);
+	ck_assert(!cxt_do(admin, dsc_update(2, 5)));
+	ck_assert(!cxt_do(admin, dsc_update(1, 1)));
+	ck_assert(!cxt_do(admin, dsc_sync(SDXI_SYNC_AKEY, 1, 1)));
+	assert_runs(client);
+	cxt_stop(client, false);
+	ck_assert(!cxt_do(admin, dsc_sync(SDXI_SYNC_CXT, 1, 1)));
+	ck_assert(cxt_do(admin, dsc_start(1, 1)));
+}
+END_TEST
+
+START_TEST(akeys_are_kept_until_update_and_sync)
+{
+	up();
+	ck_assert(!cxt_do(client, dsc_intr(INTR_KEY(3))));
+	client->akeys[INTR_KEY(3)].flags = 0;
+	ck_assert(!cxt_do(client, dsc_intr(INTR_KEY(3))));
+	ck_assert(!cxt_do(admin, dsc_update_akeys(1, 0, INTR_KEY(2))));
+	ck_assert(!cxt_do(admin, dsc_sync(SDXI_SYNC_AKEY, 1, 1)));
+	ck_assert(!cxt_do(client, dsc_intr(INTR_KEY(3))));
+	ck_assert(!cxt_do(admin, dsc_update_akeys(1, INTR_KEY(3), KEYS - 1)));
+	ck_assert(!cxt_do(admin, dsc_sync(SDXI_SYNC_CXT, 1, 1)));
+	ck_assert(!cxt_do(client, dsc_intr(INTR_KEY(3))));
+	ck_assert(!cxt_do(admin, dsc_sync(SDXI_SYNC_AKEY, 1, 1)));
+	ck_assert(cxt_do(client, dsc_intr(INTR_KEY(3))));
+}
+END_TEST
+
 START_TEST(copy_larger_than_the_limit_is_refused)
 {
 	char *buffer;
@@ -492,6 +532,7 @@ START_TEST(copy_larger_than_the_limit_is_refused)
 	buffer = sdxi_memory(&sdxi, PAGE);
 	cxt_stop(client, false);
 	client->l1->misc0 = 0;
+	cxt_update(client);
 	cxt_start(client);
 	assert_refused(client, dsc_copy(buffer, buffer, (2 << 20) + 1));
 }
@@ -737,6 +778,8 @@ Suite *unit_suite(void)
 	ADD(operation_group_must_be_enabled);
 	ADD(interrupt_comes_on_the_vector_of_its_key);
 	ADD(key_must_be_valid_local_and_in_the_table);
+	ADD(context_tables_are_kept_until_update_and_sync);
+	ADD(akeys_are_kept_until_update_and_sync);
 	ADD(copy_larger_than_the_limit_is_refused);
 	ADD(unmapped_memory_fails_and_the_buffer_is_named);
 	ADD(block_that_can_not_be_written_ends_the_context);
