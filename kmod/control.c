@@ -294,7 +294,7 @@ static int act(struct sharq_queue *q, u32 action)
 	case SHARQ_CTL_RESUME:
 		return sharq_queue_resume(q);
 	case SHARQ_CTL_KILL:
-		return sharq_queue_end(q, SHARQ_QUEUE_CLOSED);
+		return sharq_queue_end_soon(q, SHARQ_QUEUE_CLOSED);
 	default:
 		return -EINVAL;
 	}

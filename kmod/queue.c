@@ -217,11 +217,14 @@ void sharq_queue_later(struct sharq_queue *q)
 		sharq_queue_put(q);
 }
 
+static void do_end(struct work_struct *work);
+
 static void queue_init(struct sharq_queue *q)
 {
 	kref_init(&q->refs);
 	INIT_WORK(&q->free_work, queue_free);
 	INIT_WORK(&q->later_work, do_later);
+	INIT_WORK(&q->end_work, do_end);
 	mutex_init(&q->bind_lock);
 	mutex_init(&q->kick_lock);
 	mutex_init(&q->event_lock);
@@ -230,6 +233,7 @@ static void queue_init(struct sharq_queue *q)
 	INIT_LIST_HEAD(&q->active);
 	INIT_LIST_HEAD(&q->pending);
 	INIT_LIST_HEAD(&q->ready);
+	INIT_LIST_HEAD(&q->ended);
 }
 
 static void bake_in(struct sharq_queue *q, const struct sharq_ctl_create *c,
@@ -522,20 +526,47 @@ static void cut_short(struct sharq_queue *q, enum sharq_queue_state state)
 		direct->kill(q);
 }
 
-int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
+static int set_dead(struct sharq_queue *q, enum sharq_queue_state state)
 {
-	bool first;
+	int ret = -ESHUTDOWN;
 
 	spin_lock(&q->cq_lock);
-	first = !sharq_state_dead(q->state);
-	if (first)
+	if (!sharq_state_dead(q->state)) {
 		set_state(q, state);
+		ret = 0;
+	}
 	spin_unlock(&q->cq_lock);
+	return ret;
+}
+
+int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state)
+{
+	int ret = set_dead(q, state);
+
 	cut_short(q, state);
-	if (!first)
-		return -ESHUTDOWN;
+	if (!ret)
+		wake(q);
+	return ret;
+}
+
+static void do_end(struct work_struct *work)
+{
+	struct sharq_queue *q =
+		container_of(work, struct sharq_queue, end_work);
+
+	cut_short(q, SHARQ_QUEUE_CLOSED);
 	wake(q);
-	return 0;
+	sharq_queue_put(q);
+}
+
+int sharq_queue_end_soon(struct sharq_queue *q, enum sharq_queue_state state)
+{
+	int ret = set_dead(q, state);
+
+	if (kref_get_unless_zero(&q->refs) &&
+	    !queue_work(later_queue, &q->end_work))
+		sharq_queue_put(q);
+	return ret;
 }
 
 void sharq_queue_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats)

@@ -19,6 +19,8 @@
  */
 #define RELEASE_MAX 256
 #define RELEASE_FEW 16
+/* To let go of more pages takes as long as copying many of them. */
+#define FEW_PAGES 64
 
 /* How much there is left to do, at most. */
 static u32 rest(const struct sharq_request *r)
@@ -182,14 +184,23 @@ static void release(struct sharq_device *dev, struct sharq_queue *q,
 void sharq_sched_go_on(struct sharq_queue *q)
 {
 	struct sharq_device *dev = q->dev;
+	struct sharq_request *r, *next;
+	LIST_HEAD(ended);
 
 	spin_lock(&dev->lock);
+	list_splice_init(&q->ended, &ended);
 	if (q->rest) {
 		q->rest = false;
 		q->releasing = false;
 		release(dev, q, RELEASE_MAX);
 	}
 	spin_unlock(&dev->lock);
+	list_for_each_entry_safe(r, next, &ended, node) {
+		if (!r->settled)
+			settle_dead(r);
+		sharq_request_complete(r, false);
+		cond_resched();
+	}
 }
 
 void sharq_sched_add(struct sharq_queue *q, struct list_head *requests)
@@ -250,20 +261,15 @@ void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status)
 void sharq_sched_cancel(struct sharq_queue *q)
 {
 	struct sharq_device *dev = q->dev;
-	struct sharq_request *r, *next;
-	LIST_HEAD(ready);
 
 	spin_lock(&dev->lock);
 	q->canceled = true;
-	list_splice_init(&q->ready, &ready);
+	if (!list_empty(&q->ready))
+		sharq_queue_later(q);
+	list_splice_tail_init(&q->ready, &q->ended);
 	list_del_init(&q->active);
-	release(dev, q, RELEASE_MAX);
+	release(dev, q, RELEASE_FEW);
 	spin_unlock(&dev->lock);
-	list_for_each_entry_safe(r, next, &ready, node) {
-		settle_dead(r);
-		sharq_request_complete(r, true);
-		cond_resched();
-	}
 }
 
 bool sharq_sched_idle_order(const struct sharq_queue *q, u16 flags)
@@ -290,10 +296,22 @@ static void charge(struct sharq_queue *q, const struct sharq_request *r,
 	q->stats.served += bytes;
 }
 
+/* Letting go of its memory is better not done by a thread that others need. */
+static bool is_heavy(const struct sharq_request *r)
+{
+	unsigned int pages = 0;
+
+	for (unsigned int i = 0; i < r->nbufs; i++)
+		if (r->buf[i].kind == SHARQ_BUF_PINNED)
+			pages += r->buf[i].nr;
+	return pages > FEW_PAGES;
+}
+
 void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 {
 	struct sharq_queue *q = r->queue;
 	struct sharq_device *dev = q->dev;
+	bool heavy;
 
 	spin_lock(&dev->lock);
 	if (bytes > r->budget)
@@ -306,13 +324,20 @@ void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 		settle_dead(r);
 		finished = true;
 	}
+	heavy = finished && !r->staged && is_heavy(r);
+	if (heavy) {
+		r->settled = true;
+		list_add_tail(&r->node, &q->ended);
+		/* Not later than this: once it is unlocked, both may be gone. */
+		sharq_queue_later(q);
+	}
 	if (!finished)
 		make_ready(dev, r);
 	/* A completion comes before others get more: it dispatches, then. */
-	if (!finished || r->staged)
+	if (!finished || r->staged || heavy)
 		dispatch(dev);
 	spin_unlock(&dev->lock);
-	if (!finished)
+	if (!finished || heavy)
 		return;
 	if (r->staged)
 		sharq_stager_out(r);

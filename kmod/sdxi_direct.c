@@ -233,12 +233,6 @@ static void direct_kill(struct sharq_queue *q)
 	complete_all(&d->settled);
 }
 
-static void end_queue(struct work_struct *work)
-{
-	sharq_queue_end(container_of(work, struct sdxi_direct, gone)->q,
-			SHARQ_QUEUE_GONE);
-}
-
 void sdxi_direct_stopped(struct sdxi *s)
 {
 	spin_lock(&s->direct_lock);
@@ -249,7 +243,7 @@ void sdxi_direct_stopped(struct sdxi *s)
 			continue;
 		WRITE_ONCE(d->over, true);
 		complete_all(&d->stopped);
-		schedule_work(&d->gone);
+		sharq_queue_end_soon(d->q, SHARQ_QUEUE_GONE);
 	}
 	spin_unlock(&s->direct_lock);
 }
@@ -297,7 +291,6 @@ static void give_number(struct sdxi_direct *d)
 	d->s->direct[d->num] = NULL;
 	spin_unlock(&d->s->direct_lock);
 	/* What was queued for it before. */
-	cancel_work_sync(&d->gone);
 	sdxi_faults_exit(d);
 	sdxi_watch_exit(d);
 }
@@ -330,7 +323,6 @@ static struct sdxi_direct *direct_new(struct sharq_queue *q)
 	mutex_init(&d->bell_lock);
 	init_completion(&d->stopped);
 	init_completion(&d->settled);
-	INIT_WORK(&d->gone, end_queue);
 	sdxi_faults_init(d);
 	sdxi_watch_init(d);
 	sdxi_waker_init(d);

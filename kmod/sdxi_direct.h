@@ -16,13 +16,13 @@
  *   s->admin_lock (mutex) see struct sdxi
  *   mmap_lock, d->bell_lock (mutex), the mapping's locks: the doorbell's mapping.
  *                         Under d->life, too, but never under s->admin_lock
- *   s->direct_lock, q->cq_lock, the waker's lock (spinlocks) innermost, not
- *                         together
+ *   s->direct_lock (spinlock)
+ *   q->cq_lock, the waker's lock (spinlocks) innermost, not together
  * d->life and s->admin_lock are not taken with mmap_lock held.
  *
  * Who stops a context may have to wait for the function's thread, which resets the
  * function if there is no other way. So the thread takes no d->life and ends no
- * direct queue: it has a work item do that.
+ * direct queue but by sharq_queue_end_soon().
  */
 #ifndef SHARQ_SDXI_DIRECT_H
 #define SHARQ_SDXI_DIRECT_H
@@ -56,7 +56,6 @@
  * @killed:  bit 0: kill() began
  * @stopped: a reset has stopped it
  * @settled: kill() is done
- * @gone:    work item that ends the queue after a reset
  * @bell_lock: what the doorbell's page shows agrees with q->state and @started
  * @dummy:   it, when nobody listens
  */
@@ -79,7 +78,6 @@ struct sdxi_direct {
 	unsigned long killed;
 	struct completion stopped;
 	struct completion settled;
-	struct work_struct gone;
 
 	struct sdxi_faults faults;
 	struct sdxi_waker waker;

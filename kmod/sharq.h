@@ -147,11 +147,12 @@ struct sharq_borrow {
 
 /*
  * struct sharq_request - an accepted command
- * @node:     in one list: q->pending, q->ready, the stager's, the provider's
+ * @node:     in one list: q->pending, q->ready, q->ended, the stager's, the
+ *            provider's
  * @desc:     the copy that was checked; never looked at in the ring again
  * @cqe:      its completion in the making; user_data is set from the start
  * @buf:      its operands, in sharq_operands()'s order
- * @settled:  done already at the kick (refused, fault): @cqe is final and only
+ * @settled:  done already (at the kick: refused, fault): @cqe is final and only
  *            waits for its turn in the queue's order
  * @staged:   some buf is STAGED
  * @served:   bytes served by the device so far; the provider's to read
@@ -216,6 +217,8 @@ struct sharq_request {
  * dev->lock: @active to @ordered; @stats.served
  *   @pending: accepted, in order, not yet allowed to start
  *   @ready:   may go to the device; a request between two slices is at the end
+ *   @ended:   to be completed by @later_work; unless they are settled, as those
+ *             of a dead queue
  *   @in_device: requests that are pushed and unanswered
  *   @unfinished: left @pending, and not completed: what a FENCE waits for
  *   @deficit: what it may still have in this round, or (negative) owes
@@ -246,6 +249,7 @@ struct sharq_queue {
 	struct kref refs;
 	struct work_struct free_work;
 	struct work_struct later_work;
+	struct work_struct end_work;
 	struct sharq_notice *notice; /* control.c's */
 
 	struct inode *inode;
@@ -287,6 +291,7 @@ struct sharq_queue {
 	struct list_head active ____cacheline_aligned_in_smp;
 	struct list_head pending;
 	struct list_head ready;
+	struct list_head ended;
 	unsigned int in_device;
 	unsigned int unfinished;
 	s64 deficit;
@@ -386,6 +391,12 @@ void sharq_queue_stats(struct sharq_queue *q, struct sharq_ctl_stats *stats);
  * It waits, of a direct queue, for what its kill() waits for.
  */
 int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
+/*
+ * The same for those who can't wait for hardware; @state isn't BROKEN. From here on
+ * the queue is dead, and what is to be cancelled, ended and woken soon is. Never
+ * sleeps. Of a queue that nobody holds any more only the state changes.
+ */
+int sharq_queue_end_soon(struct sharq_queue *q, enum sharq_queue_state state);
 /* It is dead, and its hardware writes nothing to its area any more. */
 void sharq_queue_settled(struct sharq_queue *q);
 /* The operations of a direct queue, else NULL. */
@@ -529,11 +540,11 @@ void sharq_sched_add(struct sharq_queue *q, struct list_head *requests);
 void sharq_sched_staged(struct sharq_request *r);
 /* It was posted with @status: what waited for it may go on. */
 void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status);
-/* Let go what sharq_queue_later() was called for. */
+/* Let go what sharq_queue_later() was called for. sharq_tell_all() is to follow. */
 void sharq_sched_go_on(struct sharq_queue *q);
 /*
- * The queue is dead: complete as CANCELED all that isn't in the device; of many
- * some later.
+ * The queue is dead: complete as CANCELED all that isn't in the device, most of it
+ * later.
  */
 void sharq_sched_cancel(struct sharq_queue *q);
 /*
