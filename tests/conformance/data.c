@@ -31,7 +31,17 @@ static void all_sizes(unsigned int op)
 }
 
 /*
- * All 64 on one side, then on the other; 16 seeded pairs for the long one, 4 where
+ * Of alignments each is tested with every size, in the one kind of memory or the
+ * other, in turn: where a kind makes a difference, it makes it for all of them, and
+ * all_sizes() sees that.
+ */
+static bool turn_of(unsigned int kind, size_t size, unsigned int at)
+{
+	return (size + at) % MEMORY_STACK == kind;
+}
+
+/*
+ * All 64 on one side, then on the other; 16 seeded pairs for the long one, 1 where
  * that takes long.
  */
 static void all_alignments(unsigned int op)
@@ -46,11 +56,13 @@ static void all_alignments(unsigned int op)
 		arena_open(&a, &c, kind, MIB, &r);
 		for (size_t i = 0; i < ARRAY_SIZE(small); i++) {
 			for (unsigned int at = 0; at < 64; at++) {
+				if (!turn_of(kind, i, at))
+					continue;
 				verify(&a, op, small[i], at, 0);
 				verify(&a, op, small[i], 0, at);
 			}
 		}
-		for (unsigned int i = 0; i < (codec ? 4 : 16); i++)
+		for (unsigned int i = 0; i < (codec ? 1 : 16); i++)
 			verify(&a, op, MIB - rng_below(&r, 4096),
 			       rng_below(&r, 64), rng_below(&r, 64));
 		arena_close(&a);
@@ -69,7 +81,8 @@ static void copy_all_pairs(void)
 		arena_open(&a, &c, kind, 64 * 8 * KIB, &r);
 		for (size_t i = 0; i < ARRAY_SIZE(small); i++)
 			for (unsigned int at = 0; at < 64; at++)
-				verify_copies(&a, small[i], at);
+				if (turn_of(kind, i, at))
+					verify_copies(&a, small[i], at);
 		arena_close(&a);
 	}
 	session_close(&c);

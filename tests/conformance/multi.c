@@ -240,7 +240,7 @@ static void close_in_flight(void)
 	uint8_t *p = xalloc(s, MIB);
 	struct sharq_queue *other = suite_open(s, 8, 0);
 
-	for (int round = 0; round < 30; round++) {
+	for (int round = 0; round < 12; round++) {
 		struct sharq_queue *q = suite_open(s, 64, 0);
 		struct sharq_cqe cqe;
 
