@@ -24,11 +24,12 @@
 #include "queue.h"
 
 #define DEPTH 64
-#define KICK 32U   /* descriptors of a kick */
-#define COPIES 64U /* in one go */
-#define HALF 4U	   /* of what is in flight of them */
-#define LENGTH MIB /* of a COPY; membench's, too */
-#define SHORT 64U  /* of a COPY in batches */
+#define KICK 32U    /* descriptors of a kick */
+#define COPIES 64U  /* in one go */
+#define HALF 4U	    /* of what is in flight of them */
+#define BATCHES 16U /* in one go */
+#define LENGTH MIB  /* of a COPY; membench's, too */
+#define SHORT 64U   /* of a COPY in batches */
 #define HUGE (2 * MIB)
 /*
  * A destination doesn't lie a power of two of pages, 64 or more, from its source,
@@ -250,22 +251,40 @@ static void put_batch(struct queue *q, const struct bench *b, uint32_t len,
 static void take_batch(struct queue *q, unsigned int n)
 {
 	while (queue_completed(q) < n)
-		;
+		__builtin_ia32_pause();
 	take(q, n);
 }
 
-static void shadow_batch(struct bench *b, uint32_t len, unsigned int n)
+static void start_batch(struct queue *q, struct bench *b, uint32_t len,
+			unsigned int n)
 {
-	put_batch(&b->q, b, len, n);
-	expect(queue_ioctl_kick(b->q.fd, n) == (int)n, "a kick");
-	take_batch(&b->q, n);
+	put_batch(q, b, len, n);
+	if (q == &b->direct)
+		queue_ring(&b->direct);
+	else
+		expect(queue_ioctl_kick(q->fd, n) == (int)n, "a kick");
 }
 
-static void direct_batch(struct bench *b, uint32_t len, unsigned int n)
+/* As with copies(), two batches are in flight. */
+static void batches(struct queue *q, struct bench *b, uint32_t len,
+		    unsigned int n)
 {
-	put_batch(&b->direct, b, len, n);
-	queue_ring(&b->direct);
-	take_batch(&b->direct, n);
+	start_batch(q, b, len, n);
+	for (unsigned int i = 1; i < BATCHES; i++) {
+		start_batch(q, b, len, n);
+		take_batch(q, n);
+	}
+	take_batch(q, n);
+}
+
+static void shadow_batches(struct bench *b, uint32_t len, unsigned int n)
+{
+	batches(&b->q, b, len, n);
+}
+
+static void direct_batches(struct bench *b, uint32_t len, unsigned int n)
+{
+	batches(&b->direct, b, len, n);
 }
 
 enum side_name {
@@ -297,7 +316,7 @@ enum side_name {
 
 /*
  * @ops:   how many operations one call of @run is
- * @batch: instead of @run, with the length of COPYs; 0: NOPs
+ * @batch: instead of @run, of batches, with the length of COPYs; 0: NOPs
  */
 static const struct side {
 	void (*run)(struct bench *b);
@@ -312,18 +331,18 @@ static const struct side {
 	[EMPTY_KICK] = { empty_kick, 1 },
 	[NULL_COMMAND] = { null_command, 1 },
 	[RING_NOP] = { ring_nop, 1 },
-	[SHADOW_NOP_1] = { NULL, 1, shadow_batch, 0 },
-	[SHADOW_NOP_8] = { NULL, 8, shadow_batch, 0 },
-	[SHADOW_NOP_32] = { NULL, 32, shadow_batch, 0 },
-	[SHADOW_COPY_1] = { NULL, 1, shadow_batch, SHORT },
-	[SHADOW_COPY_8] = { NULL, 8, shadow_batch, SHORT },
-	[SHADOW_COPY_32] = { NULL, 32, shadow_batch, SHORT },
-	[DIRECT_NOP_1] = { NULL, 1, direct_batch, 0 },
-	[DIRECT_NOP_8] = { NULL, 8, direct_batch, 0 },
-	[DIRECT_NOP_32] = { NULL, 32, direct_batch, 0 },
-	[DIRECT_COPY_1] = { NULL, 1, direct_batch, SHORT },
-	[DIRECT_COPY_8] = { NULL, 8, direct_batch, SHORT },
-	[DIRECT_COPY_32] = { NULL, 32, direct_batch, SHORT },
+	[SHADOW_NOP_1] = { NULL, 1, shadow_batches, 0 },
+	[SHADOW_NOP_8] = { NULL, 8, shadow_batches, 0 },
+	[SHADOW_NOP_32] = { NULL, 32, shadow_batches, 0 },
+	[SHADOW_COPY_1] = { NULL, 1, shadow_batches, SHORT },
+	[SHADOW_COPY_8] = { NULL, 8, shadow_batches, SHORT },
+	[SHADOW_COPY_32] = { NULL, 32, shadow_batches, SHORT },
+	[DIRECT_NOP_1] = { NULL, 1, direct_batches, 0 },
+	[DIRECT_NOP_8] = { NULL, 8, direct_batches, 0 },
+	[DIRECT_NOP_32] = { NULL, 32, direct_batches, 0 },
+	[DIRECT_COPY_1] = { NULL, 1, direct_batches, SHORT },
+	[DIRECT_COPY_8] = { NULL, 8, direct_batches, SHORT },
+	[DIRECT_COPY_32] = { NULL, 32, direct_batches, SHORT },
 	[COPIES_SMALL] = { copies_small, COPIES },
 	[COPIES_HUGE] = { copies_huge, COPIES },
 	[COPIES_ONE_BY_ONE] = { copies_one_by_one, COPIES },
@@ -341,7 +360,9 @@ static void run_side(struct bench *b, const struct side *side)
 /* Operations per second. The clock may be dear here: it is asked seldom. */
 static double measure(struct bench *b, const struct side *side)
 {
-	unsigned int often = side < &sides[COPIES_SMALL] ? 16 : 1;
+	bool batch = side->batch;
+	unsigned int often = batch || side >= &sides[COPIES_SMALL] ? 1 : 16;
+	unsigned int ops = side->ops * (batch ? BATCHES : 1);
 	double begin = now_s(), end;
 	unsigned long n = 0;
 
@@ -351,7 +372,7 @@ static double measure(struct bench *b, const struct side *side)
 		n += often;
 		end = now_s();
 	} while (end - begin < SIDE_S);
-	return (double)(n * side->ops) / (end - begin);
+	return (double)(n * ops) / (end - begin);
 }
 
 /* ---- the table ---- */
