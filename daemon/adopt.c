@@ -15,22 +15,24 @@
 #include "info.pb-c.h"
 #include "log.h"
 
-/* Return: the pid that the descriptor stands for, or -1. */
-static int pid_of(int pidfd)
+/*
+ * Is it a pidfd? Asked in a way that waits for no file's server. @pid: what it stands
+ * for, -1 if that is no more.
+ */
+static bool is_pidfd(int pidfd, pid_t *pid)
 {
 	char path[64], line[256];
-	int pid = -1;
+	bool found = false;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	f = fopen(path, "re");
 	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
+		return false;
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "Pid: %d", pid) == 1;
 	fclose(f);
-	return pid > 0 ? pid : -1;
+	return found;
 }
 
 /*
@@ -45,8 +47,7 @@ static bool pidfd_is_of(int pidfd, uid_t uid, pid_t *pid, gid_t *gid)
 	int found = 0;
 	FILE *f;
 
-	*pid = pid_of(pidfd);
-	if (*pid < 0)
+	if (!is_pidfd(pidfd, pid) || *pid <= 0)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/status", *pid);
 	f = fopen(path, "re");
@@ -62,19 +63,26 @@ static bool pidfd_is_of(int pidfd, uid_t uid, pid_t *pid, gid_t *gid)
 	return true;
 }
 
-/* The first @n descriptors that came beside the message, or false. */
+/*
+ * The @n descriptors that came beside the message, or false. Those that turn out to be
+ * something else than they should go to the user's closer.
+ */
 static bool take_fds(struct engine *e, int *fds, unsigned int n)
 {
 	struct sharq_frame *frame = &e->user->server->frame;
 
 	if (frame->nfds != n)
 		return false;
-	for (unsigned int i = 0; i < n; i++) {
-		fds[i] = frame->fds[i];
-		frame->fds[i] = -1;
-	}
+	memcpy(fds, frame->fds, n * sizeof(*fds));
 	frame->nfds = 0;
 	return true;
+}
+
+static int refuse_fds(struct engine *e, const int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		closer_close(e->user->closer, fds[i]);
+	return -EPROTO;
 }
 
 void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
@@ -93,7 +101,7 @@ void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 		return;
 	}
 	if (!pidfd_is_of(pidfd, engine_uid(e->user), &e->pid, &gid)) {
-		close(pidfd);
+		refuse_fds(e, &pidfd, 1);
 		engine_kill(e, "the process that it names isn't its user's");
 		return;
 	}
@@ -123,6 +131,19 @@ static int get_session(struct user *user, uint64_t id, uint64_t token,
 								    : -EEXIST;
 }
 
+static int take_pidfd(struct engine *e, struct session *s)
+{
+	pid_t pid;
+	int fd;
+
+	if (s->pidfd >= 0 || !take_fds(e, &fd, 1))
+		return -EPROTO;
+	if (!is_pidfd(fd, &pid))
+		return refuse_fds(e, &fd, 1);
+	s->pidfd = fd;
+	return 0;
+}
+
 static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 {
 	struct server *server = e->user->server;
@@ -148,8 +169,8 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 			s->born_ms = info->born_ms;
 		if (info->has_max_transfer)
 			e->max_transfer = info->max_transfer;
-		if (server->frame.nfds && !take_fds(e, &s->pidfd, 1))
-			ret = -EPROTO;
+		if (server->frame.nfds)
+			ret = take_pidfd(e, s);
 		if (s->id >= server->next_session)
 			server->next_session = s->id + 1;
 	}
@@ -175,6 +196,8 @@ static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m)
 	    m->size > UINT64_MAX - m->address || region_find(s, m->region) ||
 	    !take_fds(e, &fd, 1))
 		return -EPROTO;
+	if (!memfd_fits(fd, m->size))
+		return refuse_fds(e, &fd, 1);
 	ret = region_new(s, &r, m->region, m->address, m->size, fd);
 	if (ret)
 		close(fd);
@@ -195,8 +218,7 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
 		return -EPROTO;
 	ret = embedded_adopt(s, m->queue, m->depth, fds, &q);
 	if (ret) {
-		for (int i = 0; i < 3; i++)
-			close(fds[i]);
+		refuse_fds(e, fds, 3);
 		return ret;
 	}
 	if (m->queue >= server->next_queue)

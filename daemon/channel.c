@@ -413,7 +413,7 @@ static void hand_over(struct engine *e, struct queue *q)
 	reply.queue_created = &body;
 	answer_reply(server, &q->created, &reply, fds, 2);
 	/* Only the client may hold it: its end must mean the client's end. */
-	close(q->client_end);
+	closer_close(e->user->closer, q->client_end);
 	q->client_end = -1;
 	event_emit(e->user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_CREATED, q->id,
 		   q->session->id, NULL);
@@ -629,6 +629,16 @@ static void hung_up(struct engine *e)
 		engine_kill(e, NULL);
 }
 
+/* What nobody took: nobody knows what they are. */
+static void drop_fds(struct engine *e)
+{
+	struct sharq_frame *frame = &e->user->server->frame;
+
+	for (unsigned int i = 0; i < frame->nfds; i++)
+		closer_close(e->user->closer, frame->fds[i]);
+	frame->nfds = 0;
+}
+
 void channel_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct engine *e = arg;
@@ -640,7 +650,7 @@ void channel_readable(evutil_socket_t fd, short what, void *arg)
 		const char *why = NULL;
 		/* Once it serves, an engine has no descriptors to give. */
 		unsigned int max_fds = e->fresh ? SHARQ_FRAME_MAX_FDS : 0;
-		int ret = sharq_frame_recv(fd, frame, max_fds, true, &why);
+		int ret = sharq_frame_take(fd, frame, max_fds, true, &why);
 
 		if (ret == -EAGAIN || ret == -EINTR)
 			return;
@@ -649,6 +659,7 @@ void channel_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if (ret) {
+			drop_fds(e);
 			engine_kill(e, why ? why : strerror(-ret));
 			return;
 		}
@@ -661,7 +672,7 @@ void channel_readable(evutil_socket_t fd, short what, void *arg)
 			engine_kill(e, "it says what isn't in engine.proto");
 		if (msg)
 			sharq__engine__engine_message__free_unpacked(msg, NULL);
-		sharq_frame_close_fds(frame);
+		drop_fds(e);
 		if (e->state == ENGINE_DYING || e->state == ENGINE_DOWN)
 			return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sharqd's objects and how they hold each other. One thread: no locks.
+ * sharqd's objects and how they hold each other. One thread has them: no locks.
  *
  *   server -> users -> sessions -> regions, queues
  *                   -> engine
@@ -14,6 +14,9 @@
  *
  * Nothing is freed under a caller's feet: a connection or an engine that must
  * go is marked, and freed from the event loop.
+ *
+ * Nor does the one thread close what a client or an engine may have made: that is
+ * for their user's closer, which knows nothing of all this.
  */
 #ifndef SHARQD_SERVER_H
 #define SHARQD_SERVER_H
@@ -24,6 +27,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "closer.h"
 #include "config.h"
 #include "device.h"
 #include "engine.pb-c.h"
@@ -58,6 +62,9 @@ struct figures {
 	struct sharq_ctl_stats module;
 };
 
+/* So many descriptors of a user's may wait to be closed; then nothing new is served. */
+#define USER_CLOSING_MAX 1024
+
 /* What became of queues that ended. */
 struct ended {
 	struct figures sum;
@@ -71,6 +78,7 @@ struct user {
 	gid_t gid; /* of the latest connection: what its engine runs as */
 	LIST_HEAD(, session) sessions;
 	struct engine *engine; /* NULL until one was needed */
+	struct closer *closer;
 	unsigned int conns;
 	unsigned int queues;
 	uint64_t arena;
@@ -217,6 +225,7 @@ struct server {
 	uid_t uid;
 	bool root;
 	bool stopping;
+	bool leaving; /* nobody is to notice: engines may go on */
 	void (*ready)(void);   /* connections are accepted from now on */
 	uid_t root_engine_uid; /* whom root's own engine runs as */
 	gid_t root_engine_gid;
@@ -269,6 +278,7 @@ void users_trim(struct server *server);
 
 /* ---- conn.c ---- */
 
+/* @sock is the connection's even if it fails. */
 int conn_new(struct server *server, int sock);
 struct conn *conn_free(struct conn *conn);
 struct conn *conn_find(struct server *server, uint64_t id);
@@ -323,6 +333,8 @@ int embedded_adopt(struct session *session, uint64_t id, uint32_t depth,
 void embedded_refresh_state(struct queue *queue);
 uint32_t embedded_ring_bytes(uint32_t depth);
 int memfd_sealed(const char *name, uint64_t size, int *out);
+/* Is it, whoever made it, a memfd of this size that stays so? */
+bool memfd_fits(int fd, uint64_t size);
 
 /* ---- devices.c ---- */
 

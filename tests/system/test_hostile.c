@@ -38,27 +38,13 @@ static void put_header(uint8_t *buf, uint32_t magic, uint16_t version,
 static void send_with_fds(int sock, const void *data, size_t len,
 			  unsigned int n)
 {
-	union {
-		char buf[CMSG_SPACE(64 * sizeof(int))];
-		struct cmsghdr align;
-	} u = { 0 };
-	struct iovec iov = { (void *)data, len };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = u.buf,
-			      .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	unsigned int i;
+	int fds[64];
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(n * sizeof(int));
-	for (i = 0; i < n; i++)
-		memcpy(CMSG_DATA(c) + i * sizeof(int), &null, sizeof(int));
-	CHECK(sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)len, "sendmsg: %s",
-	      strerror(errno));
-	close(null);
+	fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (unsigned int i = 1; i < n; i++)
+		fds[i] = fds[0];
+	peer_send_fds(sock, data, len, fds, n);
+	close(fds[0]);
 }
 
 /* A packet of a valid hello, for attacks that begin right. */
