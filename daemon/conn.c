@@ -231,6 +231,12 @@ static int check_limits(struct server *server, struct user *user, int sock)
 			      "too much that your user sent to sharqd can't be "
 			      "closed",
 			      USER_CLOSING_MAX);
+	if (user->ending >= c->clients_per_user)
+		return refuse(
+			sock, -EDQUOT,
+			"too many clients of your user's are gone and not "
+			"yet done with",
+			c->clients_per_user);
 	if (user->conns >= c->clients_per_user)
 		return refuse(sock, -EDQUOT,
 			      "your user has too many connections to sharqd",

@@ -80,6 +80,7 @@ struct user {
 	struct engine *engine; /* NULL until one was needed */
 	struct closer *closer;
 	unsigned int conns;
+	unsigned int ending; /* sessions that their clients have left */
 	unsigned int queues;
 	uint64_t arena;
 	struct ended ended;

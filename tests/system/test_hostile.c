@@ -659,6 +659,47 @@ static void stranger_main(void *arg)
 	peer_close(&p);
 }
 
+/*
+ * Their engine doesn't let go of them, and their region can't be: gone from the
+ * count of connections they are in another.
+ */
+static void p13_clients_that_are_gone_count_until_done_with(void)
+{
+	Sharq__Pb__RegionCreate create = SHARQ__PB__REGION_CREATE__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	unsigned int visits = 0;
+	struct daemon d;
+	struct peer p, keeper;
+	struct rawq q;
+	pid_t engine;
+
+	daemon_start(&d, "[limits]\nclients-per-user = 8\n");
+	peer_open(&keeper, d.socket);
+	rawq_open(&keeper, 8, &q);
+	engine = peer_engine(&keeper, q.id);
+	create.address = create.size = 4096;
+	req.id = 1000;
+	req.body_case = SHARQ__PB__REQUEST__BODY_REGION_CREATE;
+	req.region_create = &create;
+	kill(engine, SIGSTOP);
+	while (visits < 100 && peer_try(&p, d.socket)) {
+		CHECK_EQ(
+			sharq_frame_send_msg(p.sock, &req.base, NULL, 0, false),
+			0);
+		shutdown(p.sock, SHUT_WR);
+		CHECK(peer_ended(p.sock, 5000), "it is kept");
+		peer_close(&p);
+		visits++;
+	}
+	CHECK_EQ(visits, 8);
+	kill(engine, SIGCONT);
+	EVENTUALLY(peer_try(&p, d.socket), 5000);
+	peer_close(&p);
+	rawq_close(&q);
+	peer_close(&keeper);
+	daemon_stop(&d);
+}
+
 struct owner {
 	const char *socket;
 	struct stranger *st;
@@ -747,6 +788,8 @@ int main(int argc, char **argv)
 		{ "other_version_refused", other_version_refused, 30 },
 		{ "library_names_what_it_met", library_names_what_it_met, 30 },
 		{ "p13_half_open_flood", p13_half_open_flood, 60 },
+		{ "p13_clients_that_are_gone_count_until_done_with",
+		  p13_clients_that_are_gone_count_until_done_with, 60 },
 		{ "p13_others_queues_invisible", p13_others_queues_invisible,
 		  30 },
 	};
