@@ -199,11 +199,14 @@ static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m)
 	if (!memfd_fits(fd, m->size))
 		return refuse_fds(e, &fd, 1);
 	ret = region_new(s, &r, m->region, m->address, m->size, fd);
-	if (ret)
+	if (ret) {
 		close(fd);
-	else if (m->region >= server->next_region)
+		return ret;
+	}
+	r->adopted = true;
+	if (m->region >= server->next_region)
 		server->next_region = m->region + 1;
-	return ret;
+	return 0;
 }
 
 static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)

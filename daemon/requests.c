@@ -244,6 +244,30 @@ static void do_queue_control(struct conn *conn, const Sharq__Pb__Request *req)
 		q->provider->control(q, m->action, &answer);
 }
 
+static bool overlaps(const struct region *r, const Sharq__Pb__RegionCreate *m)
+{
+	return m->address < r->base + r->size && r->base < m->address + m->size;
+}
+
+/*
+ * A region whose client was to hear of it from the last daemon, and didn't: it let go
+ * of the address, and has come to use it again. The engine obeys in order.
+ */
+static void forget_adopted(struct session *s, const Sharq__Pb__RegionCreate *m)
+{
+	const struct answer nobody = { 0 };
+	struct region *r, *next;
+
+	for (r = LIST_FIRST(&s->regions); r; r = next) {
+		next = LIST_NEXT(r, link);
+		if (!r->adopted || r->removing || !overlaps(r, m))
+			continue;
+		r->removing = true;
+		if (!channel_region_remove(r, &nobody))
+			region_free(r);
+	}
+}
+
 static bool check_region(struct conn *conn, const Sharq__Pb__Request *req)
 {
 	const Sharq__Pb__RegionCreate *m = req->region_create;
@@ -266,8 +290,7 @@ static bool check_region(struct conn *conn, const Sharq__Pb__Request *req)
 	}
 	LIST_FOREACH(r, &conn->session->regions, link)
 	{
-		if (m->address >= r->base + r->size ||
-		    r->base >= m->address + m->size)
+		if (r->adopted || !overlaps(r, m))
 			continue;
 		conn_error(conn, req->id, -EEXIST,
 			   "the region overlaps your region %llu at 0x%llx",
@@ -324,6 +347,7 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 			   "module), which reaches all of your memory");
 		return;
 	}
+	forget_adopted(s, m);
 	ret = embedded_attach(s);
 	if (!ret)
 		ret = memfd_sealed("sharq-region", m->size, &fd);

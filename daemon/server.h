@@ -154,6 +154,7 @@ struct region {
 	uint64_t size;
 	int fd;
 	bool removing;
+	bool adopted;	       /* its client may not have heard of it */
 	struct answer created; /* who waits for the engine to have it */
 };
 
