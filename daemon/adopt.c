@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -87,11 +88,12 @@ static int refuse_fds(struct engine *e, const int *fds, unsigned int n)
 
 void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 {
+	pid_t pid;
 	gid_t gid;
 	int pidfd;
 
-	/* One that we started is known already. */
-	if (e->state != ENGINE_ADOPTING || e->pidfd >= 0)
+	/* One that we started is known already; and once is enough. */
+	if (e->state != ENGINE_ADOPTING || !TAILQ_EMPTY(&e->calls))
 		return;
 	if (hello->version < SHARQ_PROTOCOL_MIN ||
 	    hello->version > SHARQ_PROTOCOL_MAX ||
@@ -100,14 +102,20 @@ void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 			       "sharqd can talk to");
 		return;
 	}
-	if (!pidfd_is_of(pidfd, engine_uid(e->user), &e->pid, &gid)) {
+	if (!pidfd_is_of(pidfd, engine_uid(e->user), &pid, &gid) ||
+	    (e->pidfd >= 0 && pid != e->pid)) {
 		refuse_fds(e, &pidfd, 1);
-		engine_kill(e, "the process that it names isn't its user's");
+		engine_kill(e, "the process that it names isn't its own");
 		return;
 	}
-	if (engine_watch_pid(e, pidfd)) {
-		engine_kill(e, "out of memory");
-		return;
+	if (e->pidfd >= 0) {
+		close(pidfd);
+	} else {
+		e->pid = pid;
+		if (engine_watch_pid(e, pidfd)) {
+			engine_kill(e, "out of memory");
+			return;
+		}
 	}
 	e->user->gid = gid;
 	channel_adopt(e);
@@ -144,13 +152,20 @@ static int take_pidfd(struct engine *e, struct session *s)
 	return 0;
 }
 
-static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
+static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m,
+			 char *why, size_t size)
 {
 	struct server *server = e->user->server;
+	/* Those that have a client, and those that were being done with. */
+	const unsigned int max = 2 * server->config.clients_per_user;
 	Sharqd__SessionInfo *info;
 	struct session *s;
 	int ret = -EPROTO;
 
+	if (e->user->session_count >= max) {
+		snprintf(why, size, "it has more than %u sessions", max);
+		return -EDQUOT;
+	}
 	info = m->has_info ? sharqd__session_info__unpack(NULL, m->info.len,
 							  m->info.data)
 			   : NULL;
@@ -162,9 +177,7 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
 		s->pid = info->pid;
 		s->token = info->token;
 		s->attached = true;
-		if (info->program)
-			snprintf(s->program, sizeof(s->program), "%s",
-				 info->program);
+		copy_program(s->program, info->program);
 		if (info->has_born_ms && info->born_ms < s->born_ms)
 			s->born_ms = info->born_ms;
 		if (info->has_max_transfer)
@@ -185,16 +198,20 @@ static struct session *session_of(struct engine *e, uint64_t id)
 	return s && s->user == e->user ? s : NULL;
 }
 
-static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m)
+static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m,
+			char *why, size_t size)
 {
 	struct server *server = e->user->server;
 	struct session *s = session_of(e, m->session);
 	struct region *r;
 	int fd, ret;
 
-	if (!s || !id_is_good(m->region) || !m->size ||
-	    m->size > UINT64_MAX - m->address || region_find(s, m->region) ||
-	    !take_fds(e, &fd, 1))
+	if (!s || !id_is_good(m->region) || region_find(s, m->region))
+		return -EPROTO;
+	ret = region_check(s, m->address, m->size, why, size);
+	if (ret)
+		return ret;
+	if (!take_fds(e, &fd, 1))
 		return -EPROTO;
 	if (!memfd_fits(fd, m->size))
 		return refuse_fds(e, &fd, 1);
@@ -209,7 +226,8 @@ static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m)
 	return 0;
 }
 
-static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
+static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
+		       char *why, size_t size)
 {
 	struct server *server = e->user->server;
 	struct session *s = session_of(e, m->session);
@@ -217,7 +235,15 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
 	struct queue *q;
 	int fds[3], ret;
 
-	if (!s || !id_is_good(m->queue) || !take_fds(e, fds, 3))
+	if (!s || !id_is_good(m->queue))
+		return -EPROTO;
+	if (!user_queues_free(e->user)) {
+		snprintf(why, size,
+			 "it has more queues than queues-per-user or queues "
+			 "allow");
+		return -EDQUOT;
+	}
+	if (!take_fds(e, fds, 3))
 		return -EPROTO;
 	ret = embedded_adopt(s, m->queue, m->depth, fds, &q);
 	if (ret) {
@@ -241,16 +267,17 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
 
 void adopt_one(struct engine *e, const Sharq__Engine__Adopted *m)
 {
+	char why[256] = "what it says of its queues makes no sense";
 	int ret = -EPROTO;
 
 	if (e->state == ENGINE_ADOPTING && m->session)
-		ret = adopt_session(e, m->session);
+		ret = adopt_session(e, m->session, why, sizeof(why));
 	else if (e->state == ENGINE_ADOPTING && m->region)
-		ret = adopt_region(e, m->region);
+		ret = adopt_region(e, m->region, why, sizeof(why));
 	else if (e->state == ENGINE_ADOPTING && m->queue)
-		ret = adopt_queue(e, m->queue);
+		ret = adopt_queue(e, m->queue, why, sizeof(why));
 	if (ret)
-		engine_kill(e, "what it says of its queues makes no sense");
+		engine_kill(e, why);
 }
 
 void adopt_finished(struct engine *e)
@@ -263,6 +290,30 @@ void adopt_finished(struct engine *e)
 		log_err("out of memory");
 		event_base_loopexit(server->base, NULL);
 	}
+}
+
+/*
+ * Whose socket it is the kernel says, before the engine says anything: enough to kill
+ * one that then says nothing, or what isn't so. Of an engine of before it asked the
+ * kernel to, we know no more than its hello.
+ */
+static int watch_listener(struct engine *e, int sock)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	gid_t gid;
+	int pidfd;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    cred.uid != engine_uid(e->user))
+		return 0;
+	pidfd = peer_pidfd(sock, cred.pid);
+	if (pidfd < 0)
+		return 0;
+	if (pidfd_is_of(pidfd, cred.uid, &e->pid, &gid))
+		return engine_watch_pid(e, pidfd);
+	close(pidfd);
+	return 0;
 }
 
 static int adopt_uid(struct server *server, uid_t uid)
@@ -295,6 +346,8 @@ static int adopt_uid(struct server *server, uid_t uid)
 	e->stop_by_ms = now_ms() + ENGINE_HUNG_MS;
 	server->adopting++;
 	ret = engine_watch(e, sock);
+	if (!ret)
+		ret = watch_listener(e, sock);
 	if (!ret)
 		channel_arm(e);
 	return ret;

@@ -19,7 +19,7 @@
 #define SO_PEERPIDFD 77
 #endif
 
-static int peer_pidfd(int sock, pid_t pid)
+int peer_pidfd(int sock, pid_t pid)
 {
 	socklen_t len = sizeof(int);
 	int fd;

@@ -80,6 +80,7 @@ struct user {
 	struct engine *engine; /* NULL until one was needed */
 	struct closer *closer;
 	unsigned int conns;
+	unsigned int session_count;
 	unsigned int ending; /* sessions that their clients have left */
 	unsigned int queues;
 	uint64_t arena;
@@ -227,7 +228,7 @@ struct server {
 	uid_t uid;
 	bool root;
 	bool stopping;
-	bool leaving; /* nobody is to notice: engines may go on */
+	bool leaving;	       /* nobody is to notice: engines may go on */
 	void (*ready)(void);   /* connections are accepted from now on */
 	uid_t root_engine_uid; /* whom root's own engine runs as */
 	gid_t root_engine_gid;
@@ -280,6 +281,8 @@ void users_trim(struct server *server);
 
 /* ---- conn.c ---- */
 
+/* Of whom the socket is connected with, @pid by number; -1: there is none. */
+int peer_pidfd(int sock, pid_t pid);
 /* @sock is the connection's even if it fails. */
 int conn_new(struct server *server, int sock);
 struct conn *conn_free(struct conn *conn);
@@ -348,6 +351,11 @@ const char *embedded_note(const struct server *server);
 /* ---- requests.c, lists.c ---- */
 
 void request_handle(struct conn *conn, const Sharq__Pb__Request *req);
+/* May @session have such a region? 0, or -errno and @err says why not. */
+int region_check(const struct session *session, uint64_t address, uint64_t size,
+		 char *err, size_t len);
+/* Whoever chose it, people read it: printable, and no longer than it may. */
+void copy_program(char to[PROGRAM_MAX + 1], const char *from);
 bool conn_may_see(const struct conn *conn, const struct user *user);
 /* A queue that @conn's user may see, or NULL and the error was sent. */
 struct queue *request_queue(struct conn *conn, uint64_t request, uint64_t id);

@@ -31,6 +31,7 @@ int session_new(struct user *user, struct session **out, uint64_t id)
 	LIST_INIT(&s->regions);
 	LIST_INIT(&s->queues);
 	LIST_INSERT_HEAD(&user->sessions, s, link);
+	user->session_count++;
 	*out = s;
 	return 0;
 }
@@ -48,6 +49,7 @@ struct session *session_free(struct session *s)
 	if (s->pidfd >= 0)
 		close(s->pidfd);
 	user->ending -= s->ending;
+	user->session_count--;
 	LIST_REMOVE(s, link);
 	idmap_remove(&user->server->sessions, s->id);
 	free(s);
