@@ -50,18 +50,6 @@ static int lingering(int *peer)
 	return sock;
 }
 
-static void served(const struct daemon *d)
-{
-	int64_t began = now_ms();
-	struct peer p;
-
-	peer_open(&p, d->socket);
-	peer_stats(&p);
-	peer_close(&p);
-	CHECK(now_ms() - began < 2000 * SCALE, "others waited %lld ms",
-	      (long long)(now_ms() - began));
-}
-
 static size_t region_packet(uint8_t *buf, size_t size, unsigned int fds)
 {
 	Sharq__Pb__RegionCreate create = SHARQ__PB__REGION_CREATE__INIT;
@@ -112,7 +100,7 @@ static void p13_lingering_descriptor_stops_nobody(void)
 		CHECK(peer_ended(p.sock, 5000), "%u: the connection goes on",
 		      n);
 		peer_close(&p);
-		served(&d);
+		daemon_serves(&d);
 	}
 	daemon_stop(&d);
 }
@@ -135,7 +123,7 @@ static void p13_lingering_descriptor_unread_stops_nobody(void)
 		CHECK(peer_ended(sock, 5000), "%u: the connection goes on",
 		      len);
 		close(sock);
-		served(&d);
+		daemon_serves(&d);
 	}
 	daemon_stop(&d);
 }
@@ -157,7 +145,6 @@ static void p13_lingering_descriptor_refused_stops_nobody(void)
 	close(sock);
 	peer_stats(&p);
 	peer_close(&p);
-	served(&d);
 	daemon_stop(&d);
 }
 
@@ -185,7 +172,7 @@ static void p13_lingering_descriptor_in_a_queue_stops_nobody(void)
 	/* The engine hangs and is killed. */
 	EVENTUALLY(!peer_stats(&other).queues, 20000);
 	CHECK(!pid_alive(engine), "its engine lives");
-	served(&d);
+	daemon_serves(&d);
 	peer_close(&other);
 	daemon_stop(&d);
 }
@@ -247,9 +234,9 @@ static void p13_what_cant_be_closed_is_counted(void)
 	EVENTUALLY(__atomic_load_n(pile.began, __ATOMIC_ACQUIRE), 10000);
 	kill(d.pid, SIGCONT);
 	for (int i = 0; i < 20; i++)
-		served(&d);
+		daemon_serves(&d);
 	join(pid, 20000);
-	served(&d);
+	daemon_serves(&d);
 	daemon_stop(&d);
 }
 
