@@ -152,6 +152,8 @@ static int take_pidfd(struct engine *e, struct session *s)
 	return 0;
 }
 
+static const char not_sealed[] = "it claims an id that no sharqd gave it";
+
 static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m,
 			 char *why, size_t size)
 {
@@ -171,7 +173,11 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m,
 			   : NULL;
 	if (!info)
 		return -EPROTO;
-	if (id_is_good(m->session) && info->uid == e->user->uid)
+	if (!info->has_seal ||
+	    info->seal != seal_id(&server->seal_key, SEAL_SESSION, e->user->uid,
+				  m->session))
+		snprintf(why, size, "%s", not_sealed);
+	else if (id_is_good(m->session) && info->uid == e->user->uid)
 		ret = get_session(e->user, m->session, info->token, &s);
 	if (!ret) {
 		s->pid = info->pid;
@@ -226,17 +232,41 @@ static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m,
 	return 0;
 }
 
+/* @born_ms: when it was made. -EPROTO: the engine never had it from a sharqd. */
+static int read_queue_info(struct engine *e, const Sharq__Engine__QueueAdd *m,
+			   uint64_t *born_ms)
+{
+	Sharqd__QueueInfo *info;
+	bool sealed;
+
+	info = m->has_info ? sharqd__queue_info__unpack(NULL, m->info.len,
+							m->info.data)
+			   : NULL;
+	if (!info)
+		return -EPROTO;
+	sealed = info->has_seal &&
+		 info->seal == seal_id(&e->user->server->seal_key, SEAL_QUEUE,
+				       e->user->uid, m->queue);
+	*born_ms = info->has_born_ms ? info->born_ms : UINT64_MAX;
+	sharqd__queue_info__free_unpacked(info, NULL);
+	return sealed ? 0 : -EPROTO;
+}
+
 static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
 		       char *why, size_t size)
 {
 	struct server *server = e->user->server;
 	struct session *s = session_of(e, m->session);
-	Sharqd__QueueInfo *info;
+	uint64_t born_ms;
 	struct queue *q;
 	int fds[3], ret;
 
 	if (!s || !id_is_good(m->queue))
 		return -EPROTO;
+	if (read_queue_info(e, m, &born_ms)) {
+		snprintf(why, size, "%s", not_sealed);
+		return -EPROTO;
+	}
 	if (!user_queues_free(e->user)) {
 		snprintf(why, size,
 			 "it has more queues than queues-per-user or queues "
@@ -255,13 +285,8 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
 	if (m->has_paused && m->paused &&
 	    q->state == SHARQ__PB__QUEUE_STATE__QUEUE_RUNNING)
 		q->state = SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED;
-	info = m->has_info ? sharqd__queue_info__unpack(NULL, m->info.len,
-							m->info.data)
-			   : NULL;
-	if (info && info->has_born_ms && info->born_ms < q->born_ms)
-		q->born_ms = info->born_ms;
-	if (info)
-		sharqd__queue_info__free_unpacked(info, NULL);
+	if (born_ms < q->born_ms)
+		q->born_ms = born_ms;
 	return 0;
 }
 

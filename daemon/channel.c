@@ -235,7 +235,7 @@ void channel_session_add(struct session *s)
 	Sharqd__SessionInfo info = SHARQD__SESSION_INFO__INIT;
 	const struct call call = { .done = session_added, .object = s->id };
 	struct engine *e = s->user->engine;
-	uint8_t bytes[256]; /* a program's name and five numbers */
+	uint8_t bytes[256]; /* a program's name and six numbers */
 
 	if (!engine_running(s->user))
 		return;
@@ -247,6 +247,9 @@ void channel_session_add(struct session *s)
 	info.born_ms = s->born_ms;
 	info.has_max_transfer = true;
 	info.max_transfer = e->max_transfer;
+	info.has_seal = true;
+	info.seal = seal_id(&s->user->server->seal_key, SEAL_SESSION,
+			    s->user->uid, s->id);
 	m.session = s->id;
 	m.has_info = true;
 	m.info.data = bytes;
@@ -451,6 +454,9 @@ void channel_queue_add(struct queue *q)
 		return;
 	info.has_born_ms = true;
 	info.born_ms = q->born_ms;
+	info.has_seal = true;
+	info.seal = seal_id(&q->session->user->server->seal_key, SEAL_QUEUE,
+			    q->session->user->uid, q->id);
 	m.session = q->session->id;
 	m.queue = q->id;
 	m.depth = q->depth;

@@ -36,6 +36,7 @@
 #include "idmap.h"
 #include "module.h"
 #include "outq.h"
+#include "seal.h"
 #include "sharq.pb-c.h"
 
 /* The embedded engine's; the module's devices follow. */
@@ -219,6 +220,7 @@ struct server {
 	char engines_dir[CONFIG_SOCKET_MAX + 16];
 	int dir_fd;
 	int lock_fd;
+	struct seal_key seal_key; /* what the lock has in it */
 	int listen_fd;
 	bool listen_inherited;
 	struct event *accept;

@@ -16,9 +16,11 @@
 #include "engine.pb-c.h"
 #include "neighbour.h"
 #include "peer.h"
+#include "seal.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define SESSION 7
+#define QUEUE 9
 #define PIECE 65536
 
 /*
@@ -30,6 +32,9 @@ struct lie {
 	void (*tell)(int sock);
 	const char *log;
 };
+
+/* The daemon's; the fakes have what it would have sealed for them. */
+static struct seal_key key;
 
 struct fake {
 	int listener;
@@ -56,7 +61,7 @@ static void adopted(int sock, Sharq__Engine__Adopted *adopted, const int *fds,
 }
 
 /* A session of this process; the information is the daemon's own info.proto. */
-static void session(int sock, uint64_t id, int pidfd)
+static void sealed_session(int sock, uint64_t id, int pidfd, uint64_t seal)
 {
 	Sharq__Engine__SessionAdd m = SHARQ__ENGINE__SESSION_ADD__INIT;
 	Sharq__Engine__Adopted a = SHARQ__ENGINE__ADOPTED__INIT;
@@ -73,12 +78,21 @@ static void session(int sock, uint64_t id, int pidfd)
 	}
 	*p++ = 4 << 3 | 1;
 	memset(p, 5, 8);
+	p += 8;
+	*p++ = 8 << 3 | 1;
+	memcpy(p, &seal, 8);
 	m.session = id;
 	m.has_info = 1;
 	m.info.data = info;
 	m.info.len = p + 8 - info;
 	a.session = &m;
 	adopted(sock, &a, &pidfd, pidfd >= 0);
+}
+
+static void session(int sock, uint64_t id, int pidfd)
+{
+	sealed_session(sock, id, pidfd,
+		       seal_id(&key, SEAL_SESSION, getuid(), id));
 }
 
 static int memory(size_t size, int seals)
@@ -105,14 +119,19 @@ static void region(int sock, uint64_t address, uint64_t size, int fd)
 	adopted(sock, &a, &fd, 1);
 }
 
-static void queue(int sock, uint64_t id, int fd)
+static void queue(int sock, int fd, uint64_t seal)
 {
 	Sharq__Engine__QueueAdd m = SHARQ__ENGINE__QUEUE_ADD__INIT;
 	Sharq__Engine__Adopted a = SHARQ__ENGINE__ADOPTED__INIT;
 	int fds[] = { fd, fd, fd };
+	uint8_t info[9] = { 2 << 3 | 1 };
 
+	memcpy(info + 1, &seal, 8);
+	m.has_info = 1;
+	m.info.data = info;
+	m.info.len = sizeof(info);
 	m.session = SESSION;
-	m.queue = id;
+	m.queue = QUEUE;
 	m.depth = 8;
 	a.queue = &m;
 	adopted(sock, &a, fds, 3);
@@ -179,7 +198,21 @@ static void tell_many_regions(int sock)
 static void tell_queue_of_anything(int sock)
 {
 	session(sock, SESSION, -1);
-	queue(sock, 1, memory(PIECE, SEALS));
+	queue(sock, memory(PIECE, SEALS),
+	      seal_id(&key, SEAL_QUEUE, getuid(), QUEUE));
+}
+
+static void tell_others_session(int sock)
+{
+	sealed_session(sock, SESSION, -1,
+		       seal_id(&key, SEAL_SESSION, getuid() + 1, SESSION));
+}
+
+static void tell_others_queue(int sock)
+{
+	session(sock, SESSION, -1);
+	queue(sock, memory(PIECE, SEALS),
+	      seal_id(&key, SEAL_QUEUE, getuid() + 1, QUEUE));
 }
 
 static void tell_others_pid(int sock)
@@ -190,6 +223,8 @@ static void tell_others_pid(int sock)
 static const struct lie lies[] = {
 	{ "nothing at all", NULL, "it doesn't say what it holds" },
 	{ "another's pid", tell_others_pid, "isn't its own" },
+	{ "another's session", tell_others_session, "no sharqd gave it" },
+	{ "another's queue", tell_others_queue, "no sharqd gave it" },
 	{ "no pidfd", tell_no_pidfd, "makes no sense" },
 	{ "session twice", tell_same_session_twice, "makes no sense" },
 	{ "many sessions", tell_many_sessions, "more than 8 sessions" },
@@ -246,6 +281,18 @@ static void fake_main(void *arg)
 		pause();
 }
 
+static void read_key(const struct daemon *d)
+{
+	char path[200];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lock", daemon_engines_dir(d));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(read(fd, &key, sizeof(key)) == sizeof(key), "%s: %s", path,
+	      strerror(errno));
+	close(fd);
+}
+
 static int listen_as_engine(const struct daemon *d, uid_t uid)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -272,6 +319,7 @@ static void lie_is_found_out(const struct lie *lie, uid_t uid)
 			 "regions-per-client = 4\narena-per-user = 16M\n");
 	daemon_kill(&d);
 	unlink(d.log);
+	read_key(&d);
 	fake.listener = listen_as_engine(&d, uid);
 	fake.other = spawn(uid, others_main, NULL);
 	pid = spawn(uid, fake_main, &fake);
