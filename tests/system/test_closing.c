@@ -4,6 +4,7 @@
  * is the daemon that has to close them.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -14,6 +15,36 @@
 #include "daemon.h"
 #include "neighbour.h"
 #include "peer.h"
+
+static bool all_stopped(pid_t pid)
+{
+	char path[300], *text;
+	bool stopped = true;
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	CHECK(dir, "%s: %s", path, strerror(errno));
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid,
+			 e->d_name);
+		text = file_text(path);
+		stopped &= text && strstr(text, "State:\tT");
+		free(text);
+	}
+	closedir(dir);
+	return stopped;
+}
+
+/* SIGSTOP reaches its other threads only by and by. */
+static void stand_still(pid_t pid)
+{
+	kill(pid, SIGSTOP);
+	EVENTUALLY(all_stopped(pid), 5000);
+}
 
 /* Longer than any request here may take. */
 #define LINGER_S 100
@@ -94,7 +125,7 @@ static void p13_lingering_descriptor_stops_nobody(void)
 	for (unsigned int n = 1; n <= 64; n += 63) {
 		peer_open(&p, d.socket);
 		len = region_packet(buf, sizeof(buf), n == 1 ? 1 : 4);
-		kill(d.pid, SIGSTOP);
+		stand_still(d.pid);
 		give_away(p.sock, buf, len, n);
 		kill(d.pid, SIGCONT);
 		CHECK(peer_ended(p.sock, 5000), "%u: the connection goes on",
@@ -115,7 +146,7 @@ static void p13_lingering_descriptor_unread_stops_nobody(void)
 	for (unsigned int len = 0; len <= 1; len++) {
 		int sock;
 
-		kill(d.pid, SIGSTOP);
+		stand_still(d.pid);
 		sock = peer_socket(d.socket);
 		CHECK_EQ(send(sock, "?", len, MSG_NOSIGNAL), len);
 		give_away(sock, "?", len, 1);
@@ -137,7 +168,7 @@ static void p13_lingering_descriptor_refused_stops_nobody(void)
 
 	daemon_start(&d, "[limits]\nclients-per-user = 1\n");
 	peer_open(&p, d.socket);
-	kill(d.pid, SIGSTOP);
+	stand_still(d.pid);
 	sock = peer_socket(d.socket);
 	give_away(sock, "?", 1, 1);
 	kill(d.pid, SIGCONT);
@@ -165,7 +196,7 @@ static void p13_lingering_descriptor_in_a_queue_stops_nobody(void)
 	rawq_open(&p, 8, &q);
 	engine = peer_engine(&p, q.id);
 	/* Or it would receive it. */
-	kill(engine, SIGSTOP);
+	stand_still(engine);
 	give_away(q.sock, "?", 1, 1);
 	rawq_close(&q);
 	peer_close(&p);
@@ -229,7 +260,7 @@ static void p13_what_cant_be_closed_is_counted(void)
 
 	need_root();
 	daemon_start(&d, NULL);
-	kill(d.pid, SIGSTOP);
+	stand_still(d.pid);
 	pid = spawn(UID_A, pile_up, &pile);
 	EVENTUALLY(__atomic_load_n(pile.began, __ATOMIC_ACQUIRE), 10000);
 	kill(d.pid, SIGCONT);
