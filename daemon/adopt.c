@@ -9,28 +9,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "engine.h"
 #include "info.pb-c.h"
 #include "log.h"
 
-/* Return: the pid that the descriptor stands for, or -1. */
-static int pid_of(int pidfd)
+/*
+ * Is it a pidfd? Asked in a way that waits for no file's server. @pid: what it stands
+ * for, -1 if that is no more.
+ */
+static bool is_pidfd(int pidfd, pid_t *pid)
 {
 	char path[64], line[256];
-	int pid = -1;
+	bool found = false;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	f = fopen(path, "re");
 	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Pid: %d", &pid) == 1)
-			break;
+		return false;
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "Pid: %d", pid) == 1;
 	fclose(f);
-	return pid > 0 ? pid : -1;
+	return found;
 }
 
 /*
@@ -45,8 +48,7 @@ static bool pidfd_is_of(int pidfd, uid_t uid, pid_t *pid, gid_t *gid)
 	int found = 0;
 	FILE *f;
 
-	*pid = pid_of(pidfd);
-	if (*pid < 0)
+	if (!is_pidfd(pidfd, pid) || *pid <= 0)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/status", *pid);
 	f = fopen(path, "re");
@@ -62,28 +64,36 @@ static bool pidfd_is_of(int pidfd, uid_t uid, pid_t *pid, gid_t *gid)
 	return true;
 }
 
-/* The first @n descriptors that came beside the message, or false. */
+/*
+ * The @n descriptors that came beside the message, or false. Those that turn out to be
+ * something else than they should go to the user's closer.
+ */
 static bool take_fds(struct engine *e, int *fds, unsigned int n)
 {
 	struct sharq_frame *frame = &e->user->server->frame;
 
 	if (frame->nfds != n)
 		return false;
-	for (unsigned int i = 0; i < n; i++) {
-		fds[i] = frame->fds[i];
-		frame->fds[i] = -1;
-	}
+	memcpy(fds, frame->fds, n * sizeof(*fds));
 	frame->nfds = 0;
 	return true;
 }
 
+static int refuse_fds(struct engine *e, const int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		closer_close(e->user->closer, fds[i]);
+	return -EPROTO;
+}
+
 void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 {
+	pid_t pid;
 	gid_t gid;
 	int pidfd;
 
-	/* One that we started is known already. */
-	if (e->state != ENGINE_ADOPTING || e->pidfd >= 0)
+	/* One that we started is known already; and once is enough. */
+	if (e->state != ENGINE_ADOPTING || !TAILQ_EMPTY(&e->calls))
 		return;
 	if (hello->version < SHARQ_PROTOCOL_MIN ||
 	    hello->version > SHARQ_PROTOCOL_MAX ||
@@ -92,14 +102,20 @@ void adopt_hello(struct engine *e, const Sharq__Engine__Hello *hello)
 			       "sharqd can talk to");
 		return;
 	}
-	if (!pidfd_is_of(pidfd, engine_uid(e->user), &e->pid, &gid)) {
-		close(pidfd);
-		engine_kill(e, "the process that it names isn't its user's");
+	if (!pidfd_is_of(pidfd, engine_uid(e->user), &pid, &gid) ||
+	    (e->pidfd >= 0 && pid != e->pid)) {
+		refuse_fds(e, &pidfd, 1);
+		engine_kill(e, "the process that it names isn't its own");
 		return;
 	}
-	if (engine_watch_pid(e, pidfd)) {
-		engine_kill(e, "out of memory");
-		return;
+	if (e->pidfd >= 0) {
+		close(pidfd);
+	} else {
+		e->pid = pid;
+		if (engine_watch_pid(e, pidfd)) {
+			engine_kill(e, "out of memory");
+			return;
+		}
 	}
 	e->user->gid = gid;
 	channel_adopt(e);
@@ -123,33 +139,57 @@ static int get_session(struct user *user, uint64_t id, uint64_t token,
 								    : -EEXIST;
 }
 
-static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m)
+static int take_pidfd(struct engine *e, struct session *s)
+{
+	pid_t pid;
+	int fd;
+
+	if (s->pidfd >= 0 || !take_fds(e, &fd, 1))
+		return -EPROTO;
+	if (!is_pidfd(fd, &pid))
+		return refuse_fds(e, &fd, 1);
+	s->pidfd = fd;
+	return 0;
+}
+
+static const char not_sealed[] = "it claims an id that no sharqd gave it";
+
+static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m,
+			 char *why, size_t size)
 {
 	struct server *server = e->user->server;
+	/* Those that have a client, and those that were being done with. */
+	const unsigned int max = 2 * server->config.clients_per_user;
 	Sharqd__SessionInfo *info;
 	struct session *s;
 	int ret = -EPROTO;
 
+	if (e->user->session_count >= max) {
+		snprintf(why, size, "it has more than %u sessions", max);
+		return -EDQUOT;
+	}
 	info = m->has_info ? sharqd__session_info__unpack(NULL, m->info.len,
 							  m->info.data)
 			   : NULL;
 	if (!info)
 		return -EPROTO;
-	if (id_is_good(m->session) && info->uid == e->user->uid)
+	if (!info->has_seal ||
+	    info->seal != seal_id(&server->seal_key, SEAL_SESSION, e->user->uid,
+				  m->session))
+		snprintf(why, size, "%s", not_sealed);
+	else if (id_is_good(m->session) && info->uid == e->user->uid)
 		ret = get_session(e->user, m->session, info->token, &s);
 	if (!ret) {
 		s->pid = info->pid;
 		s->token = info->token;
 		s->attached = true;
-		if (info->program)
-			snprintf(s->program, sizeof(s->program), "%s",
-				 info->program);
+		copy_program(s->program, info->program);
 		if (info->has_born_ms && info->born_ms < s->born_ms)
 			s->born_ms = info->born_ms;
 		if (info->has_max_transfer)
 			e->max_transfer = info->max_transfer;
-		if (server->frame.nfds && !take_fds(e, &s->pidfd, 1))
-			ret = -EPROTO;
+		if (server->frame.nfds)
+			ret = take_pidfd(e, s);
 		if (s->id >= server->next_session)
 			server->next_session = s->id + 1;
 	}
@@ -164,39 +204,80 @@ static struct session *session_of(struct engine *e, uint64_t id)
 	return s && s->user == e->user ? s : NULL;
 }
 
-static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m)
+static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m,
+			char *why, size_t size)
 {
 	struct server *server = e->user->server;
 	struct session *s = session_of(e, m->session);
 	struct region *r;
 	int fd, ret;
 
-	if (!s || !id_is_good(m->region) || !m->size ||
-	    m->size > UINT64_MAX - m->address || region_find(s, m->region) ||
-	    !take_fds(e, &fd, 1))
+	if (!s || !id_is_good(m->region) || region_find(s, m->region))
 		return -EPROTO;
-	ret = region_new(s, &r, m->region, m->address, m->size, fd);
+	ret = region_check(s, m->address, m->size, why, size);
 	if (ret)
+		return ret;
+	if (!take_fds(e, &fd, 1))
+		return -EPROTO;
+	if (!memfd_fits(fd, m->size))
+		return refuse_fds(e, &fd, 1);
+	ret = region_new(s, &r, m->region, m->address, m->size, fd);
+	if (ret) {
 		close(fd);
-	else if (m->region >= server->next_region)
+		return ret;
+	}
+	r->adopted = true;
+	if (m->region >= server->next_region)
 		server->next_region = m->region + 1;
-	return ret;
+	return 0;
 }
 
-static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
+/* @born_ms: when it was made. -EPROTO: the engine never had it from a sharqd. */
+static int read_queue_info(struct engine *e, const Sharq__Engine__QueueAdd *m,
+			   uint64_t *born_ms)
+{
+	Sharqd__QueueInfo *info;
+	bool sealed;
+
+	info = m->has_info ? sharqd__queue_info__unpack(NULL, m->info.len,
+							m->info.data)
+			   : NULL;
+	if (!info)
+		return -EPROTO;
+	sealed = info->has_seal &&
+		 info->seal == seal_id(&e->user->server->seal_key, SEAL_QUEUE,
+				       e->user->uid, m->queue);
+	*born_ms = info->has_born_ms ? info->born_ms : UINT64_MAX;
+	sharqd__queue_info__free_unpacked(info, NULL);
+	return sealed ? 0 : -EPROTO;
+}
+
+static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
+		       char *why, size_t size)
 {
 	struct server *server = e->user->server;
 	struct session *s = session_of(e, m->session);
-	Sharqd__QueueInfo *info;
+	uint64_t born_ms;
 	struct queue *q;
 	int fds[3], ret;
 
-	if (!s || !id_is_good(m->queue) || !take_fds(e, fds, 3))
+	if (!s || !id_is_good(m->queue))
+		return -EPROTO;
+	if (read_queue_info(e, m, &born_ms)) {
+		snprintf(why, size, "%s", not_sealed);
+		return -EPROTO;
+	}
+	if (!user_queues_free(e->user)) {
+		snprintf(why, size,
+			 "it has more queues than queues-per-user or queues "
+			 "allow");
+		return -EDQUOT;
+	}
+	if (!take_fds(e, fds, 3))
 		return -EPROTO;
 	ret = embedded_adopt(s, m->queue, m->depth, fds, &q);
 	if (ret) {
-		for (int i = 0; i < 3; i++)
-			close(fds[i]);
+		refuse_fds(e, fds, 3);
 		return ret;
 	}
 	if (m->queue >= server->next_queue)
@@ -204,28 +285,24 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m)
 	if (m->has_paused && m->paused &&
 	    q->state == SHARQ__PB__QUEUE_STATE__QUEUE_RUNNING)
 		q->state = SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED;
-	info = m->has_info ? sharqd__queue_info__unpack(NULL, m->info.len,
-							m->info.data)
-			   : NULL;
-	if (info && info->has_born_ms && info->born_ms < q->born_ms)
-		q->born_ms = info->born_ms;
-	if (info)
-		sharqd__queue_info__free_unpacked(info, NULL);
+	if (born_ms < q->born_ms)
+		q->born_ms = born_ms;
 	return 0;
 }
 
 void adopt_one(struct engine *e, const Sharq__Engine__Adopted *m)
 {
+	char why[256] = "what it says of its queues makes no sense";
 	int ret = -EPROTO;
 
 	if (e->state == ENGINE_ADOPTING && m->session)
-		ret = adopt_session(e, m->session);
+		ret = adopt_session(e, m->session, why, sizeof(why));
 	else if (e->state == ENGINE_ADOPTING && m->region)
-		ret = adopt_region(e, m->region);
+		ret = adopt_region(e, m->region, why, sizeof(why));
 	else if (e->state == ENGINE_ADOPTING && m->queue)
-		ret = adopt_queue(e, m->queue);
+		ret = adopt_queue(e, m->queue, why, sizeof(why));
 	if (ret)
-		engine_kill(e, "what it says of its queues makes no sense");
+		engine_kill(e, why);
 }
 
 void adopt_finished(struct engine *e)
@@ -238,6 +315,30 @@ void adopt_finished(struct engine *e)
 		log_err("out of memory");
 		event_base_loopexit(server->base, NULL);
 	}
+}
+
+/*
+ * Whose socket it is the kernel says, before the engine says anything: enough to kill
+ * one that then says nothing, or what isn't so. Of an engine of before it asked the
+ * kernel to, we know no more than its hello.
+ */
+static int watch_listener(struct engine *e, int sock)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	gid_t gid;
+	int pidfd;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    cred.uid != engine_uid(e->user))
+		return 0;
+	pidfd = peer_pidfd(sock, cred.pid);
+	if (pidfd < 0)
+		return 0;
+	if (pidfd_is_of(pidfd, cred.uid, &e->pid, &gid))
+		return engine_watch_pid(e, pidfd);
+	close(pidfd);
+	return 0;
 }
 
 static int adopt_uid(struct server *server, uid_t uid)
@@ -270,6 +371,8 @@ static int adopt_uid(struct server *server, uid_t uid)
 	e->stop_by_ms = now_ms() + ENGINE_HUNG_MS;
 	server->adopting++;
 	ret = engine_watch(e, sock);
+	if (!ret)
+		ret = watch_listener(e, sock);
 	if (!ret)
 		channel_arm(e);
 	return ret;

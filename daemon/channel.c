@@ -235,7 +235,7 @@ void channel_session_add(struct session *s)
 	Sharqd__SessionInfo info = SHARQD__SESSION_INFO__INIT;
 	const struct call call = { .done = session_added, .object = s->id };
 	struct engine *e = s->user->engine;
-	uint8_t bytes[256]; /* a program's name and five numbers */
+	uint8_t bytes[256]; /* a program's name and six numbers */
 
 	if (!engine_running(s->user))
 		return;
@@ -247,6 +247,9 @@ void channel_session_add(struct session *s)
 	info.born_ms = s->born_ms;
 	info.has_max_transfer = true;
 	info.max_transfer = e->max_transfer;
+	info.has_seal = true;
+	info.seal = seal_id(&s->user->server->seal_key, SEAL_SESSION,
+			    s->user->uid, s->id);
 	m.session = s->id;
 	m.has_info = true;
 	m.info.data = bytes;
@@ -413,7 +416,7 @@ static void hand_over(struct engine *e, struct queue *q)
 	reply.queue_created = &body;
 	answer_reply(server, &q->created, &reply, fds, 2);
 	/* Only the client may hold it: its end must mean the client's end. */
-	close(q->client_end);
+	closer_close(e->user->closer, q->client_end);
 	q->client_end = -1;
 	event_emit(e->user, SHARQ__PB__EVENT_KIND__EVENT_QUEUE_CREATED, q->id,
 		   q->session->id, NULL);
@@ -451,6 +454,9 @@ void channel_queue_add(struct queue *q)
 		return;
 	info.has_born_ms = true;
 	info.born_ms = q->born_ms;
+	info.has_seal = true;
+	info.seal = seal_id(&q->session->user->server->seal_key, SEAL_QUEUE,
+			    q->session->user->uid, q->id);
 	m.session = q->session->id;
 	m.queue = q->id;
 	m.depth = q->depth;
@@ -629,6 +635,16 @@ static void hung_up(struct engine *e)
 		engine_kill(e, NULL);
 }
 
+/* What nobody took: nobody knows what they are. */
+static void drop_fds(struct engine *e)
+{
+	struct sharq_frame *frame = &e->user->server->frame;
+
+	for (unsigned int i = 0; i < frame->nfds; i++)
+		closer_close(e->user->closer, frame->fds[i]);
+	frame->nfds = 0;
+}
+
 void channel_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct engine *e = arg;
@@ -640,7 +656,7 @@ void channel_readable(evutil_socket_t fd, short what, void *arg)
 		const char *why = NULL;
 		/* Once it serves, an engine has no descriptors to give. */
 		unsigned int max_fds = e->fresh ? SHARQ_FRAME_MAX_FDS : 0;
-		int ret = sharq_frame_recv(fd, frame, max_fds, true, &why);
+		int ret = sharq_frame_take(fd, frame, max_fds, true, &why);
 
 		if (ret == -EAGAIN || ret == -EINTR)
 			return;
@@ -649,6 +665,7 @@ void channel_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if (ret) {
+			drop_fds(e);
 			engine_kill(e, why ? why : strerror(-ret));
 			return;
 		}
@@ -661,7 +678,7 @@ void channel_readable(evutil_socket_t fd, short what, void *arg)
 			engine_kill(e, "it says what isn't in engine.proto");
 		if (msg)
 			sharq__engine__engine_message__free_unpacked(msg, NULL);
-		sharq_frame_close_fds(frame);
+		drop_fds(e);
 		if (e->state == ENGINE_DYING || e->state == ENGINE_DOWN)
 			return;
 	}

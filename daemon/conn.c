@@ -19,7 +19,7 @@
 #define SO_PEERPIDFD 77
 #endif
 
-static int peer_pidfd(int sock, pid_t pid)
+int peer_pidfd(int sock, pid_t pid)
 {
 	socklen_t len = sizeof(int);
 	int fd;
@@ -226,6 +226,17 @@ static int check_limits(struct server *server, struct user *user, int sock)
 	if (server->conn_count >= c->clients)
 		return refuse(sock, -EUSERS, "sharqd has too many clients",
 			      c->clients);
+	if (closer_count(user->closer) >= USER_CLOSING_MAX)
+		return refuse(sock, -EDQUOT,
+			      "too much that your user sent to sharqd can't be "
+			      "closed",
+			      USER_CLOSING_MAX);
+	if (user->ending >= c->clients_per_user)
+		return refuse(
+			sock, -EDQUOT,
+			"too many clients of your user's are gone and not "
+			"yet done with",
+			c->clients_per_user);
 	if (user->conns >= c->clients_per_user)
 		return refuse(sock, -EDQUOT,
 			      "your user has too many connections to sharqd",
@@ -242,7 +253,8 @@ static int watch(struct conn *conn)
 			       on_readable, conn);
 	conn->hello = evtimer_new(base, on_no_hello, conn);
 	if (!conn->read || !conn->hello ||
-	    outq_init(&conn->out, base, conn->sock, on_writable, conn) ||
+	    outq_init(&conn->out, base, conn->sock, conn->user->closer,
+		      on_writable, conn) ||
 	    event_add(conn->read, NULL) || event_add(conn->hello, &hello))
 		return -ENOMEM;
 	return 0;
@@ -266,21 +278,26 @@ int conn_new(struct server *server, int sock)
 	int ret;
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return -errno;
-	ret = user_get(server, cred.uid, &user);
-	if (ret)
+		ret = -errno;
+	else
+		ret = user_get(server, cred.uid, &user);
+	if (ret) {
+		close(sock);
 		return ret;
+	}
 	ret = check_limits(server, user, sock);
-	if (ret)
-		return ret;
-	conn = calloc(1, sizeof(*conn));
-	if (!conn)
-		return -ENOMEM;
+	conn = ret ? NULL : calloc(1, sizeof(*conn));
+	if (!conn) {
+		closer_close_socket(user->closer, sock);
+		return ret ? ret : -ENOMEM;
+	}
 	conn->server = server;
 	conn->sock = sock;
+	conn->user = user;
 	ret = watch(conn);
 	if (ret) {
 		unwatch(conn);
+		closer_close_socket(user->closer, sock);
 		free(conn);
 		return ret;
 	}
@@ -289,7 +306,6 @@ int conn_new(struct server *server, int sock)
 	conn->id = server->next_conn++;
 	conn->pid = cred.pid;
 	conn->pidfd = peer_pidfd(sock, cred.pid);
-	conn->user = user;
 	TAILQ_INSERT_TAIL(&server->conns, conn, link);
 	server->conn_count++;
 	return 0;
@@ -309,7 +325,7 @@ struct conn *conn_free(struct conn *conn)
 	if (conn->session)
 		session_end(conn->session);
 	/* Last: a peer that sees the end may count on the rest. */
-	close(conn->sock);
+	closer_close_socket(conn->user->closer, conn->sock);
 	free(conn);
 	return NULL;
 }

@@ -124,8 +124,8 @@ static int create(struct session *session, const struct device *device,
 	return 0;
 }
 
-/* An engine may have been taken over by its client: look at what it gives. */
-static bool memfd_fits(int fd, uint64_t size)
+/* Seals first: what has them has no server that fstat() could wait for. */
+bool memfd_fits(int fd, uint64_t size)
 {
 	struct stat st;
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -147,6 +147,17 @@ static Sharq__Pb__QueueState state_of_flags(uint32_t flags)
 	return SHARQ__PB__QUEUE_STATE__QUEUE_RUNNING;
 }
 
+static bool is_unix_stream(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+	       !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) &&
+	       domain == AF_UNIX && type == SOCK_STREAM;
+}
+
+/* An engine may have been taken over by its client: look at what it gives. */
 int embedded_adopt(struct session *session, uint64_t id, uint32_t depth,
 		   const int fds[3], struct queue **out)
 {
@@ -158,7 +169,7 @@ int embedded_adopt(struct session *session, uint64_t id, uint32_t depth,
 	    !memfd_fits(fds[0], embedded_ring_bytes(depth)) ||
 	    !memfd_fits(fds[1], sharq_journal_size(depth)) ||
 	    pread(fds[1], &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-	    head.magic != SHARQ_JOURNAL_MAGIC)
+	    head.magic != SHARQ_JOURNAL_MAGIC || !is_unix_stream(fds[2]))
 		return -EPROTO;
 	ret = queue_new(session, &provider_embedded, id, depth, &q);
 	if (ret)

@@ -66,7 +66,7 @@ static void disconnect(struct engine *e)
 	outq_fini(&e->out);
 	event_del(e->timer);
 	if (e->sock >= 0)
-		close(e->sock);
+		closer_close_socket(e->user->closer, e->sock);
 	if (e->pidfd >= 0)
 		close(e->pidfd);
 	e->sock = e->pidfd = -1;
@@ -99,7 +99,8 @@ int engine_watch(struct engine *e, int sock)
 	e->read = event_new(base, sock, EV_READ | EV_PERSIST, channel_readable,
 			    e);
 	if (!e->read || event_add(e->read, NULL) ||
-	    outq_init(&e->out, base, sock, channel_writable, e))
+	    outq_init(&e->out, base, sock, e->user->closer, channel_writable,
+		      e))
 		return -ENOMEM;
 	return 0;
 }

@@ -21,18 +21,19 @@ struct outq_packet {
 /* Messages are packed here first: one thread, one message at a time. */
 static uint8_t scratch[SHARQ_FRAME_MAX];
 
-static struct outq_packet *packet_free(struct outq_packet *p)
+static struct outq_packet *packet_free(struct outq *q, struct outq_packet *p)
 {
 	if (!p)
 		return NULL;
 	for (unsigned int i = 0; i < p->nfds; i++)
-		close(p->fds[i]);
+		closer_close(q->closer, p->fds[i]);
 	free(p);
 	return NULL;
 }
 
-static int packet_new(struct outq_packet **out, const uint8_t *data, size_t len,
-		      const int *fds, unsigned int nfds)
+static int packet_new(struct outq *q, struct outq_packet **out,
+		      const uint8_t *data, size_t len, const int *fds,
+		      unsigned int nfds)
 {
 	struct outq_packet *p = malloc(sizeof(*p) + len);
 
@@ -47,7 +48,7 @@ static int packet_new(struct outq_packet **out, const uint8_t *data, size_t len,
 		if (fd < 0) {
 			int ret = -errno;
 
-			packet_free(p);
+			packet_free(q, p);
 			return ret;
 		}
 		p->fds[p->nfds] = fd;
@@ -57,9 +58,10 @@ static int packet_new(struct outq_packet **out, const uint8_t *data, size_t len,
 }
 
 int outq_init(struct outq *q, struct event_base *base, int sock,
-	      event_callback_fn writable, void *arg)
+	      struct closer *closer, event_callback_fn writable, void *arg)
 {
 	q->sock = sock;
+	q->closer = closer;
 	q->bytes = 0;
 	q->fds = 0;
 	STAILQ_INIT(&q->packets);
@@ -77,7 +79,7 @@ void outq_fini(struct outq *q)
 		struct outq_packet *p = STAILQ_FIRST(&q->packets);
 
 		STAILQ_REMOVE_HEAD(&q->packets, link);
-		packet_free(p);
+		packet_free(q, p);
 	}
 }
 
@@ -95,7 +97,7 @@ int outq_flush(struct outq *q)
 		STAILQ_REMOVE_HEAD(&q->packets, link);
 		q->bytes -= sizeof(*p) + p->len;
 		q->fds -= p->nfds;
-		packet_free(p);
+		packet_free(q, p);
 	}
 	event_del(q->write);
 	return 0;
@@ -115,11 +117,11 @@ int outq_send(struct outq *q, const ProtobufCMessage *msg, const int *fds,
 		if (ret != -EAGAIN)
 			return ret;
 	}
-	ret = packet_new(&p, scratch, len, fds, nfds);
+	ret = packet_new(q, &p, scratch, len, fds, nfds);
 	if (ret)
 		return ret;
 	if (STAILQ_EMPTY(&q->packets) && event_add(q->write, NULL)) {
-		packet_free(p);
+		packet_free(q, p);
 		return -ENOMEM;
 	}
 	STAILQ_INSERT_TAIL(&q->packets, p, link);

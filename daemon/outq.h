@@ -11,15 +11,19 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "closer.h"
+
 struct outq_packet;
 
 /*
  * @sock:  stays the owner's
+ * @closer: for the duplicates: one of a socket may be its last when it is closed
  * @bytes: what waits, packets' own cost included; with @fds descriptors
  * @write: pending while anything waits
  */
 struct outq {
 	int sock;
+	struct closer *closer;
 	size_t bytes;
 	unsigned int fds;
 	struct event *write;
@@ -33,7 +37,7 @@ struct outq {
  * Return: 0 or -ENOMEM.
  */
 int outq_init(struct outq *q, struct event_base *base, int sock,
-	      event_callback_fn writable, void *arg);
+	      struct closer *closer, event_callback_fn writable, void *arg);
 /* Drops what waits, closes its descriptors. Fine on a zeroed queue. */
 void outq_fini(struct outq *q);
 

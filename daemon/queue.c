@@ -82,16 +82,28 @@ static void account_journal(const struct queue *q)
 	queue_account(q, &f);
 }
 
+/* Whoever has the other end may have sent us anything. */
+static void close_end(struct user *user, int sock)
+{
+	if (sock < 0)
+		return;
+	if (user->server->leaving)
+		closer_close(user->closer, sock);
+	else
+		closer_close_socket(user->closer, sock);
+}
+
 struct queue *queue_free(struct queue *q)
 {
-	const int *fds[] = { &q->rings, &q->journal, &q->engine_end,
-			     &q->client_end };
 	struct user *user = q->session->user;
 
 	account_journal(q);
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (*fds[i] >= 0)
-			close(*fds[i]);
+	if (q->rings >= 0)
+		close(q->rings);
+	if (q->journal >= 0)
+		close(q->journal);
+	close_end(user, q->engine_end);
+	close_end(user, q->client_end);
 	LIST_REMOVE(q, link);
 	user->queues--;
 	idmap_remove(&user->server->queues, q->id);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Requests of clients: checked against policy and quota, then carried out. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,8 +31,7 @@ uint64_t user_queues_free(const struct user *user)
 
 /* ---- Hello ---- */
 
-/* Peers choose it and people read it: printable, and no longer than it may. */
-static void copy_program(char *to, const char *from)
+void copy_program(char to[PROGRAM_MAX + 1], const char *from)
 {
 	size_t i;
 
@@ -244,55 +244,79 @@ static void do_queue_control(struct conn *conn, const Sharq__Pb__Request *req)
 		q->provider->control(q, m->action, &answer);
 }
 
-static bool check_region(struct conn *conn, const Sharq__Pb__Request *req)
+static bool overlaps(const struct region *r, uint64_t address, uint64_t size)
 {
-	const Sharq__Pb__RegionCreate *m = req->region_create;
-	const struct config *c = &conn->server->config;
+	return address < r->base + r->size && r->base < address + size;
+}
+
+/*
+ * A region whose client was to hear of it from the last daemon, and didn't: it let go
+ * of the address, and has come to use it again. The engine obeys in order.
+ */
+static void forget_adopted(struct session *s, const Sharq__Pb__RegionCreate *m)
+{
+	const struct answer nobody = { 0 };
+	struct region *r, *next;
+
+	for (r = LIST_FIRST(&s->regions); r; r = next) {
+		next = LIST_NEXT(r, link);
+		if (!r->adopted || r->removing ||
+		    !overlaps(r, m->address, m->size))
+			continue;
+		r->removing = true;
+		if (!channel_region_remove(r, &nobody))
+			region_free(r);
+	}
+}
+
+int region_check(const struct session *s, uint64_t address, uint64_t size,
+		 char *err, size_t len)
+{
+	const struct config *c = &s->user->server->config;
 	const struct region *r;
 
-	if (!m->address || m->address % PAGE || m->address >= ADDRESS_END) {
-		conn_error(conn, req->id, -EINVAL,
-			   "the region's address is 0x%llx, expected a "
-			   "non-zero multiple of %d below 2^56",
-			   (unsigned long long)m->address, PAGE);
-		return false;
+	if (!address || address % PAGE || address >= ADDRESS_END) {
+		snprintf(err, len,
+			 "the region's address is 0x%llx, expected a non-zero "
+			 "multiple of %d below 2^56",
+			 (unsigned long long)address, PAGE);
+		return -EINVAL;
 	}
-	if (!m->size || m->size % PAGE || m->size > ADDRESS_END - m->address) {
-		conn_error(conn, req->id, -EINVAL,
-			   "the region's size is %llu, expected a non-zero "
-			   "multiple of %d that ends below 2^56",
-			   (unsigned long long)m->size, PAGE);
-		return false;
+	if (!size || size % PAGE || size > ADDRESS_END - address) {
+		snprintf(err, len,
+			 "the region's size is %llu, expected a non-zero "
+			 "multiple of %d that ends below 2^56",
+			 (unsigned long long)size, PAGE);
+		return -EINVAL;
 	}
-	LIST_FOREACH(r, &conn->session->regions, link)
+	LIST_FOREACH(r, &s->regions, link)
 	{
-		if (m->address >= r->base + r->size ||
-		    r->base >= m->address + m->size)
+		if (r->adopted || !overlaps(r, address, size))
 			continue;
-		conn_error(conn, req->id, -EEXIST,
-			   "the region overlaps your region %llu at 0x%llx",
-			   (unsigned long long)r->id,
-			   (unsigned long long)r->base);
-		return false;
+		snprintf(err, len,
+			 "the region overlaps your region %llu at 0x%llx",
+			 (unsigned long long)r->id,
+			 (unsigned long long)r->base);
+		return -EEXIST;
 	}
-	if (conn->session->region_count >= c->regions_per_client) {
-		conn_error(conn, req->id, -EDQUOT,
-			   "you have %u regions, the limit is %u "
-			   "(regions-per-client)",
-			   conn->session->region_count, c->regions_per_client);
-		return false;
+	if (s->region_count >= c->regions_per_client) {
+		snprintf(err, len,
+			 "you have %u regions, the limit is %u "
+			 "(regions-per-client)",
+			 s->region_count, c->regions_per_client);
+		return -EDQUOT;
 	}
-	if (conn->user->arena > c->arena_per_user ||
-	    m->size > c->arena_per_user - conn->user->arena) {
-		conn_error(conn, req->id, -EDQUOT,
-			   "your user has %llu bytes of regions and the limit "
-			   "is %llu (arena-per-user): %llu more don't fit",
-			   (unsigned long long)conn->user->arena,
-			   (unsigned long long)c->arena_per_user,
-			   (unsigned long long)m->size);
-		return false;
+	if (s->user->arena > c->arena_per_user ||
+	    size > c->arena_per_user - s->user->arena) {
+		snprintf(err, len,
+			 "your user has %llu bytes of regions and the limit is "
+			 "%llu (arena-per-user): %llu more don't fit",
+			 (unsigned long long)s->user->arena,
+			 (unsigned long long)c->arena_per_user,
+			 (unsigned long long)size);
+		return -EDQUOT;
 	}
-	return true;
+	return 0;
 }
 
 /* As idmap_fresh(): regions are a session's own. */
@@ -313,10 +337,16 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 	struct server *server = conn->server;
 	struct session *s = conn->session;
 	struct region *r;
+	char text[256];
 	int fd, ret;
 
-	if (!served(conn, req->id) || !check_region(conn, req))
+	if (!served(conn, req->id))
 		return;
+	ret = region_check(s, m->address, m->size, text, sizeof(text));
+	if (ret) {
+		conn_error(conn, req->id, ret, "%s", text);
+		return;
+	}
 	if (server->config.engine == CONFIG_ENGINE_MODULE) {
 		conn_error(conn, req->id, -EOPNOTSUPP,
 			   "regions are for the embedded engine, and sharqd "
@@ -324,6 +354,7 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 			   "module), which reaches all of your memory");
 		return;
 	}
+	forget_adopted(s, m);
 	ret = embedded_attach(s);
 	if (!ret)
 		ret = memfd_sealed("sharq-region", m->size, &fd);

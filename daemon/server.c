@@ -45,6 +45,11 @@ int user_get(struct server *server, uid_t uid, struct user **out)
 	user = calloc(1, sizeof(*user));
 	if (!user)
 		return -ENOMEM;
+	user->closer = closer_new();
+	if (!user->closer) {
+		free(user);
+		return -ENOMEM;
+	}
 	user->server = server;
 	user->uid = uid;
 	user->gid = uid;
@@ -68,13 +73,21 @@ bool user_may_log(struct user *user)
 	return ++user->notices <= NOTICES_MAX;
 }
 
+static void user_free(struct user *user)
+{
+	closer_free(user->closer);
+	LIST_REMOVE(user, link);
+	free(user);
+}
+
 void users_trim(struct server *server)
 {
 	struct user *user, *next;
 
 	for (user = LIST_FIRST(&server->users); user; user = next) {
 		next = LIST_NEXT(user, link);
-		if (user->conns || !LIST_EMPTY(&user->sessions))
+		if (user->conns || !LIST_EMPTY(&user->sessions) ||
+		    closer_count(user->closer))
 			continue;
 		if (user->engine && engine_forgettable(user->engine))
 			user->engine = engine_free(user->engine);
@@ -82,8 +95,7 @@ void users_trim(struct server *server)
 		if (user->engine || user->ended.queues || user->engine_deaths ||
 		    user->peers_dropped)
 			continue;
-		LIST_REMOVE(user, link);
-		free(user);
+		user_free(user);
 	}
 }
 
@@ -146,8 +158,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		server->accept_failed = false;
-		if (conn_new(server, sock))
-			close(sock);
+		conn_new(server, sock);
 	}
 }
 
@@ -334,6 +345,7 @@ struct server *server_free(struct server *server)
 
 	if (!server)
 		return NULL;
+	server->leaving = true;
 	/* Engines first: no session is to be removed from one that stays. */
 	LIST_FOREACH(user, &server->users, link)
 	if (user->engine)
@@ -345,8 +357,7 @@ struct server *server_free(struct server *server)
 		user = LIST_FIRST(&server->users);
 		while (!LIST_EMPTY(&user->sessions))
 			session_free(LIST_FIRST(&user->sessions));
-		LIST_REMOVE(user, link);
-		free(user);
+		user_free(user);
 	}
 	server_accept_stop(server);
 	if (server->lock_fd >= 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sharqd's objects and how they hold each other. One thread: no locks.
+ * sharqd's objects and how they hold each other. One thread has them: no locks.
  *
  *   server -> users -> sessions -> regions, queues
  *                   -> engine
@@ -14,6 +14,9 @@
  *
  * Nothing is freed under a caller's feet: a connection or an engine that must
  * go is marked, and freed from the event loop.
+ *
+ * Nor does the one thread close what a client or an engine may have made: that is
+ * for their user's closer, which knows nothing of all this.
  */
 #ifndef SHARQD_SERVER_H
 #define SHARQD_SERVER_H
@@ -24,6 +27,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "closer.h"
 #include "config.h"
 #include "device.h"
 #include "engine.pb-c.h"
@@ -32,6 +36,7 @@
 #include "idmap.h"
 #include "module.h"
 #include "outq.h"
+#include "seal.h"
 #include "sharq.pb-c.h"
 
 /* The embedded engine's; the module's devices follow. */
@@ -58,6 +63,9 @@ struct figures {
 	struct sharq_ctl_stats module;
 };
 
+/* So many descriptors of a user's may wait to be closed; then nothing new is served. */
+#define USER_CLOSING_MAX 1024
+
 /* What became of queues that ended. */
 struct ended {
 	struct figures sum;
@@ -71,7 +79,10 @@ struct user {
 	gid_t gid; /* of the latest connection: what its engine runs as */
 	LIST_HEAD(, session) sessions;
 	struct engine *engine; /* NULL until one was needed */
+	struct closer *closer;
 	unsigned int conns;
+	unsigned int session_count;
+	unsigned int ending; /* sessions that their clients have left */
 	unsigned int queues;
 	uint64_t arena;
 	struct ended ended;
@@ -145,6 +156,7 @@ struct region {
 	uint64_t size;
 	int fd;
 	bool removing;
+	bool adopted;	       /* its client may not have heard of it */
 	struct answer created; /* who waits for the engine to have it */
 };
 
@@ -208,6 +220,7 @@ struct server {
 	char engines_dir[CONFIG_SOCKET_MAX + 16];
 	int dir_fd;
 	int lock_fd;
+	struct seal_key seal_key; /* what the lock has in it */
 	int listen_fd;
 	bool listen_inherited;
 	struct event *accept;
@@ -217,6 +230,7 @@ struct server {
 	uid_t uid;
 	bool root;
 	bool stopping;
+	bool leaving;	       /* nobody is to notice: engines may go on */
 	void (*ready)(void);   /* connections are accepted from now on */
 	uid_t root_engine_uid; /* whom root's own engine runs as */
 	gid_t root_engine_gid;
@@ -269,6 +283,9 @@ void users_trim(struct server *server);
 
 /* ---- conn.c ---- */
 
+/* Of whom the socket is connected with, @pid by number; -1: there is none. */
+int peer_pidfd(int sock, pid_t pid);
+/* @sock is the connection's even if it fails. */
 int conn_new(struct server *server, int sock);
 struct conn *conn_free(struct conn *conn);
 struct conn *conn_find(struct server *server, uint64_t id);
@@ -323,6 +340,8 @@ int embedded_adopt(struct session *session, uint64_t id, uint32_t depth,
 void embedded_refresh_state(struct queue *queue);
 uint32_t embedded_ring_bytes(uint32_t depth);
 int memfd_sealed(const char *name, uint64_t size, int *out);
+/* Is it, whoever made it, a memfd of this size that stays so? */
+bool memfd_fits(int fd, uint64_t size);
 
 /* ---- devices.c ---- */
 
@@ -334,6 +353,11 @@ const char *embedded_note(const struct server *server);
 /* ---- requests.c, lists.c ---- */
 
 void request_handle(struct conn *conn, const Sharq__Pb__Request *req);
+/* May @session have such a region? 0, or -errno and @err says why not. */
+int region_check(const struct session *session, uint64_t address, uint64_t size,
+		 char *err, size_t len);
+/* Whoever chose it, people read it: printable, and no longer than it may. */
+void copy_program(char to[PROGRAM_MAX + 1], const char *from);
 bool conn_may_see(const struct conn *conn, const struct user *user);
 /* A queue that @conn's user may see, or NULL and the error was sent. */
 struct queue *request_queue(struct conn *conn, uint64_t request, uint64_t id);

@@ -31,6 +31,7 @@ int session_new(struct user *user, struct session **out, uint64_t id)
 	LIST_INIT(&s->regions);
 	LIST_INIT(&s->queues);
 	LIST_INSERT_HEAD(&user->sessions, s, link);
+	user->session_count++;
 	*out = s;
 	return 0;
 }
@@ -47,6 +48,8 @@ struct session *session_free(struct session *s)
 		s->conn->session = NULL;
 	if (s->pidfd >= 0)
 		close(s->pidfd);
+	user->ending -= s->ending;
+	user->session_count--;
 	LIST_REMOVE(s, link);
 	idmap_remove(&user->server->sessions, s->id);
 	free(s);
@@ -76,6 +79,15 @@ static void free_embedded(struct session *s)
 		region_free(LIST_FIRST(&s->regions));
 }
 
+static void set_ending(struct session *s)
+{
+	s->user->ending += !s->ending;
+	s->ending = true;
+	if (s->conn)
+		s->conn->session = NULL;
+	s->conn = NULL;
+}
+
 void session_gone(struct session *s)
 {
 	struct user *user = s->user;
@@ -83,10 +95,7 @@ void session_gone(struct session *s)
 	free_embedded(s);
 	event_emit(user, SHARQ__PB__EVENT_KIND__EVENT_CLIENT_GONE, 0, s->id,
 		   NULL);
-	if (s->conn)
-		s->conn->session = NULL;
-	s->conn = NULL;
-	s->ending = true;
+	set_ending(s);
 	s->attached = false;
 	session_put(s);
 	engine_check_idle(user);
@@ -97,10 +106,7 @@ void session_end(struct session *s)
 {
 	if (s->ending)
 		return;
-	s->ending = true;
-	if (s->conn)
-		s->conn->session = NULL;
-	s->conn = NULL;
+	set_ending(s);
 	if (!channel_session_remove(s))
 		session_gone(s);
 }

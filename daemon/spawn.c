@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/pidfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,6 +21,22 @@
 #define CONTROL_FD 3
 #define LISTEN_FD 4
 #define ENGINE_NAME "sharq-engine"
+
+/* The key is in the lock: it stays as long as there are engines. */
+static int get_key(struct server *server, int fd)
+{
+	struct seal_key *key = &server->seal_key;
+	ssize_t n = pread(fd, key, sizeof(*key), 0);
+
+	if (n == (ssize_t)sizeof(*key))
+		return 0;
+	if (n < 0)
+		return -errno;
+	if (getrandom(key, sizeof(*key), 0) != (ssize_t)sizeof(*key))
+		return -EIO;
+	n = pwrite(fd, key, sizeof(*key), 0);
+	return n == (ssize_t)sizeof(*key) ? 0 : n < 0 ? -errno : -EIO;
+}
 
 static int lock_dir(struct server *server)
 {
@@ -34,6 +51,8 @@ static int lock_dir(struct server *server)
 	/* Locked, but its last owner has removed it on the way out. */
 	if (!ret && !st.st_nlink)
 		ret = -ESTALE;
+	if (!ret)
+		ret = get_key(server, fd);
 	if (ret) {
 		close(fd);
 		return ret;

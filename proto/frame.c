@@ -138,10 +138,7 @@ static void take_fds(struct msghdr *msg, struct sharq_frame *frame)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (frame->nfds < SHARQ_FRAME_MAX_FDS)
-				frame->fds[frame->nfds++] = fd;
-			else
-				close(fd);
+			frame->fds[frame->nfds++] = fd;
 		}
 	}
 }
@@ -164,26 +161,49 @@ static ssize_t receive_once(int sock, struct msghdr *msg, size_t room,
  * so, all that will ever come is there. And before it looks for packets it says,
  * once, that the peer went without reading what it was sent.
  */
-static ssize_t receive(int sock, struct msghdr *msg, size_t room, bool dontwait)
+static ssize_t receive(int sock, struct msghdr *msg, size_t room, bool dontwait,
+		       int peek)
 {
-	ssize_t n = receive_once(sock, msg, room, dontwait ? MSG_DONTWAIT : 0);
+	ssize_t n = receive_once(sock, msg, room,
+				 peek | (dontwait ? MSG_DONTWAIT : 0));
 
 	if (n < 0 && errno == ECONNRESET)
-		n = receive_once(sock, msg, room, MSG_DONTWAIT);
+		n = receive_once(sock, msg, room, peek | MSG_DONTWAIT);
 	/* An empty packet that has descriptors is no end. */
 	if (n || msg->msg_controllen || msg->msg_flags & MSG_CTRUNC)
 		return n;
-	n = receive_once(sock, msg, room, MSG_DONTWAIT);
+	n = receive_once(sock, msg, room, peek | MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		errno = EPIPE;
 	return n;
 }
 
-int sharq_frame_recv(int sock, struct sharq_frame *frame, unsigned int max_fds,
+/*
+ * A packet that is taken without room for its descriptors has the kernel let go of
+ * them in our name: where ours is their last holder that is their close, however
+ * long it takes. One that is only looked at keeps them.
+ */
+static int look_for_fds(int sock, bool dontwait, const char **why)
+{
+	char first;
+	struct iovec iov = { .iov_base = &first, .iov_len = 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n = receive(sock, &msg, 0, dontwait, MSG_PEEK);
+
+	if (n < 0)
+		return -errno;
+	/* An empty packet isn't taken either: there may be others behind it. */
+	if (!(msg.msg_flags & MSG_CTRUNC))
+		return n ? 0 : -EPIPE;
+	*why = "descriptors came where none may";
+	return -ETOOMANYREFS;
+}
+
+int sharq_frame_take(int sock, struct sharq_frame *frame, unsigned int max_fds,
 		     bool dontwait, const char **why)
 {
 	union {
-		char buf[CMSG_SPACE(sizeof(int) * SHARQ_FRAME_MAX_FDS)];
+		char buf[CMSG_SPACE(sizeof(int) * SHARQ_FRAME_ANY_FDS)];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { .iov_base = frame->data,
@@ -195,8 +215,10 @@ int sharq_frame_recv(int sock, struct sharq_frame *frame, unsigned int max_fds,
 	int r;
 
 	frame->nfds = 0;
-	n = receive(sock, &msg, max_fds ? CMSG_SPACE(sizeof(int) * max_fds) : 0,
-		    dontwait);
+	r = max_fds ? 0 : look_for_fds(sock, dontwait, why);
+	if (r)
+		return r;
+	n = receive(sock, &msg, max_fds ? sizeof(control.buf) : 0, dontwait, 0);
 	if (n < 0)
 		return -errno;
 	take_fds(&msg, frame);
@@ -212,6 +234,14 @@ int sharq_frame_recv(int sock, struct sharq_frame *frame, unsigned int max_fds,
 		r = sharq_frame_parse(frame->data, (size_t)n, frame->nfds,
 				      &frame->body, &frame->body_len, why);
 	}
+	return r;
+}
+
+int sharq_frame_recv(int sock, struct sharq_frame *frame, unsigned int max_fds,
+		     bool dontwait, const char **why)
+{
+	int r = sharq_frame_take(sock, frame, max_fds, dontwait, why);
+
 	if (r)
 		sharq_frame_close_fds(frame);
 	return r;

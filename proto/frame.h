@@ -24,6 +24,8 @@
 /* Hard limits; a packet beyond them is refused, whoever sent it. */
 #define SHARQ_FRAME_MAX (64 * 1024) /* header included */
 #define SHARQ_FRAME_MAX_FDS 4
+/* What the kernel lets a packet have (SCM_MAX_FD). */
+#define SHARQ_FRAME_ANY_FDS 253
 /* Range of protocol versions that this code speaks (Hello). */
 #define SHARQ_PROTOCOL_MIN 1
 #define SHARQ_PROTOCOL_MAX 1
@@ -33,7 +35,7 @@ struct sharq_frame {
 	uint8_t data[SHARQ_FRAME_MAX];
 	const uint8_t *body;
 	size_t body_len;
-	int fds[SHARQ_FRAME_MAX_FDS];
+	int fds[SHARQ_FRAME_ANY_FDS];
 	unsigned int nfds;
 };
 
@@ -81,9 +83,9 @@ int sharq_frame_send_msg(int sock, const ProtobufCMessage *msg, const int *fds,
 
 /*
  * sharq_frame_recv - receive one packet and check its header
- * @max_fds:  room for that many descriptors, at most SHARQ_FRAME_MAX_FDS; with
- *            0 the kernel is given no room, and a peer that sends any is
- *            refused
+ * @max_fds:  so many descriptors may come, at most SHARQ_FRAME_MAX_FDS; with 0
+ *            a packet that has any stays unread: nothing more can be received,
+ *            and nothing is closed, which could take as long as its sender likes
  * @why:      set to a sentence when the result is -EPROTO or alike
  *
  * Descriptors arrive close-on-exec. On error none is left open.
@@ -92,6 +94,13 @@ int sharq_frame_send_msg(int sock, const ProtobufCMessage *msg, const int *fds,
  * or another -errno.
  */
 int sharq_frame_recv(int sock, struct sharq_frame *frame, unsigned int max_fds,
+		     bool dontwait, const char **why);
+
+/*
+ * sharq_frame_take - the same, but on error too the descriptors that came are in
+ * the frame, for a caller that may not wait until they are closed
+ */
+int sharq_frame_take(int sock, struct sharq_frame *frame, unsigned int max_fds,
 		     bool dontwait, const char **why);
 
 /* Close what descriptors a frame still holds. */

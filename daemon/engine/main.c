@@ -13,12 +13,14 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "engine.h"
 
 #define CONTROL_FD 3
 #define LISTEN_FD 4
+#define LISTEN_BACKLOG 4
 
 #ifdef SHARQ_SANITIZE
 /* Leak detection traces the process, which this one doesn't allow. */
@@ -80,6 +82,9 @@ static int engine_setup(struct engine *e)
 
 	e->ctl = CONTROL_FD;
 	e->listener = LISTEN_FD;
+	/* It listens already, but as sharqd's: the next one asks whose it is. */
+	if (listen(e->listener, LISTEN_BACKLOG))
+		return -errno;
 	e->run_tail = &e->run;
 	pthread_mutex_init(&e->active_lock, NULL);
 	pthread_mutex_init(&e->jobs_lock, NULL);

@@ -87,6 +87,25 @@ void daemon_stop(struct daemon *d)
 	      "a sanitizer complained");
 }
 
+void daemon_serves(const struct daemon *d)
+{
+	int64_t began = now_ms();
+	struct peer p;
+
+	CHECK(pid_alive(d->pid), "the daemon died");
+	peer_open(&p, d->socket);
+	peer_stats(&p);
+	peer_close(&p);
+	CHECK(now_ms() - began < 2000 * SCALE, "others waited %lld ms",
+	      (long long)(now_ms() - began));
+}
+
+void daemon_unharmed(const struct daemon *d, unsigned int fds)
+{
+	daemon_serves(d);
+	EVENTUALLY(proc_fds(d->pid) == fds, 5000);
+}
+
 const char *daemon_engines_dir(const struct daemon *d)
 {
 	(void)d;

@@ -29,6 +29,10 @@ int daemon_wait(struct daemon *d, int timeout_ms);
 /* SIGTERM; it must exit 0, leave no socket, and have logged no sanitizer's
  * report. */
 void daemon_stop(struct daemon *d);
+/* Another client is served, and doesn't wait long for it. */
+void daemon_serves(const struct daemon *d);
+/* And the daemon holds no more descriptors than it did. */
+void daemon_unharmed(const struct daemon *d, unsigned int fds);
 /* Where the engines of this daemon listen. */
 const char *daemon_engines_dir(const struct daemon *d);
 

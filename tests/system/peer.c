@@ -68,6 +68,28 @@ void peer_close(struct peer *p)
 	p->sock = -1;
 }
 
+void peer_send_fds(int sock, const void *data, size_t len, const int *fds,
+		   unsigned int n)
+{
+	union {
+		char buf[CMSG_SPACE(64 * sizeof(int))];
+		struct cmsghdr align;
+	} u = { 0 };
+	struct iovec iov = { (void *)data, len };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = u.buf,
+			      .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+	CHECK(sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)len, "sendmsg: %s",
+	      strerror(errno));
+}
+
 bool peer_ended(int sock, int ms)
 {
 	int64_t until = now_ms() + (int64_t)ms * SCALE;

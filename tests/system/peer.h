@@ -26,6 +26,10 @@ bool peer_try(struct peer *p, const char *socket);
 void peer_open(struct peer *p, const char *socket);
 void peer_close(struct peer *p);
 
+/* A packet, with at most 64 descriptors beside it. */
+void peer_send_fds(int sock, const void *data, size_t len, const int *fds,
+		   unsigned int n);
+
 /* Is the connection ended by the other side within @ms? Reads what comes. */
 bool peer_ended(int sock, int ms);
 

@@ -195,6 +195,71 @@ static void p5_client_gone_without_daemon(void)
 	daemon_stop(&d);
 }
 
+static int create_region(struct peer *p, uint64_t address)
+{
+	Sharq__Pb__RegionCreate create = SHARQ__PB__REGION_CREATE__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+
+	create.address = address;
+	create.size = 8192;
+	req.body_case = SHARQ__PB__REQUEST__BODY_REGION_CREATE;
+	req.region_create = &create;
+	return peer_code(p, &req);
+}
+
+/* The engine has it, the next daemon learns of it, and its client doesn't. */
+static void p14_region_asked_for_in_vain_leaves_its_address_free(void)
+{
+	const uint64_t at = UINT64_C(1) << 40;
+	Sharq__Pb__RegionCreate create = SHARQ__PB__REGION_CREATE__INIT;
+	Sharq__Pb__Hello hello = SHARQ__PB__HELLO__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+	struct peer p, other;
+	struct daemon d;
+	struct rawq q;
+	pid_t engine;
+
+	daemon_start(&d, NULL);
+	peer_open(&other, d.socket);
+	peer_open(&p, d.socket);
+	rawq_open(&p, 8, &q);
+	engine = peer_engine(&p, q.id);
+	kill(engine, SIGSTOP);
+	create.address = at;
+	create.size = 4096;
+	req.id = 1000;
+	req.body_case = SHARQ__PB__REQUEST__BODY_REGION_CREATE;
+	req.region_create = &create;
+	CHECK_EQ(sharq_frame_send_msg(p.sock, &req.base, NULL, 0, false), 0);
+	/* Counted, it is on its way to the engine. */
+	EVENTUALLY(peer_stats(&other).arena_bytes == 4096, 5000);
+	daemon_kill(&d);
+	kill(engine, SIGCONT);
+	daemon_spawn(&d);
+	peer_close(&other);
+	peer_close(&p);
+	peer_open(&other, d.socket);
+	CHECK_EQ(peer_stats(&other).arena_bytes, 4096);
+	peer_close(&other);
+
+	p.next_id = 1;
+	p.sock = peer_socket(d.socket);
+	hello.version_min = hello.version_max = 1;
+	hello.has_session = hello.has_token = 1;
+	hello.session = p.session;
+	hello.token = p.token;
+	req.body_case = SHARQ__PB__REQUEST__BODY_HELLO;
+	req.hello = &hello;
+	CHECK_EQ(peer_code(&p, &req), 0);
+	CHECK_EQ(create_region(&p, at - 4096), 0);
+	CHECK_EQ(peer_stats(&p).arena_bytes, 8192);
+	/* Of this one it knows. */
+	CHECK_EQ(create_region(&p, at - 4096), -EEXIST);
+	rawq_close(&q);
+	peer_close(&p);
+	daemon_stop(&d);
+}
+
 #define LATE_SIZE (32U << 20)
 
 static void *alloc_main(void *s)
@@ -584,6 +649,8 @@ static void second_daemon_refused(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
+		{ "p14_region_asked_for_in_vain_leaves_its_address_free",
+		  p14_region_asked_for_in_vain_leaves_its_address_free, 30 },
 		{ "p14_daemon_killed_and_replaced",
 		  p14_daemon_killed_and_replaced, 60 },
 		{ "p5_client_gone_without_daemon",
