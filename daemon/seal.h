@@ -19,7 +19,7 @@ enum seal_kind {
 	SEAL_QUEUE
 };
 
-/* SipHash-2-4. */
+/* SipHash-2-4: no library that sharqd links has a keyed hash. */
 uint64_t seal_hash(const struct seal_key *key, const void *data, size_t len);
 /* The seal of @id as a session's or queue's of @uid. */
 uint64_t seal_id(const struct seal_key *key, enum seal_kind kind, uint32_t uid,

@@ -15,7 +15,11 @@ static int file_release(struct inode *inode, struct file *file)
 {
 	struct sharq_queue *q = file->private_data;
 
-	sharq_queue_end(q, SHARQ_QUEUE_GONE);
+	/* When its client's close() returns, nothing of his is written to. */
+	if (current->mm == READ_ONCE(q->mm))
+		sharq_queue_end(q, SHARQ_QUEUE_GONE);
+	else
+		sharq_queue_end_soon(q, SHARQ_QUEUE_GONE);
 	sharq_queue_put(q);
 	return 0;
 }

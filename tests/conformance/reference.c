@@ -57,9 +57,9 @@ void rng_text(struct rng *r, void *p, size_t len)
 	}
 }
 
-static uint32_t crc_table[256];
+static uint32_t crc_table[8][256];
 
-/* Bit by bit: polynomial 0x1edc6f41, reflected (RFC 3720). */
+/* Bit by bit: polynomial 0x1edc6f41, reflected (RFC 3720); and with zeros behind. */
 static void crc_table_make(void)
 {
 	for (uint32_t i = 0; i < 256; i++) {
@@ -67,8 +67,14 @@ static void crc_table_make(void)
 
 		for (int bit = 0; bit < 8; bit++)
 			v = v & 1 ? v >> 1 ^ 0x82f63b78 : v >> 1;
-		crc_table[i] = v;
+		crc_table[0][i] = v;
 	}
+	for (int zeros = 1; zeros < 8; zeros++)
+		for (uint32_t i = 0; i < 256; i++) {
+			uint32_t v = crc_table[zeros - 1][i];
+
+			crc_table[zeros][i] = v >> 8 ^ crc_table[0][v & 0xff];
+		}
 }
 
 uint32_t ref_crc32c(uint32_t seed, const void *p, size_t len)
@@ -78,8 +84,19 @@ uint32_t ref_crc32c(uint32_t seed, const void *p, size_t len)
 	uint32_t crc = ~seed;
 
 	pthread_once(&once, crc_table_make);
+	for (; len >= 8; len -= 8, at += 8) {
+		uint32_t next = 0;
+
+		for (int i = 0; i < 8; i++) {
+			uint8_t byte = i < 4 ? at[i] ^ (uint8_t)(crc >> 8 * i)
+					     : at[i];
+
+			next ^= crc_table[7 - i][byte];
+		}
+		crc = next;
+	}
 	while (len--)
-		crc = crc >> 8 ^ crc_table[(crc ^ *at++) & 0xff];
+		crc = crc >> 8 ^ crc_table[0][(crc ^ *at++) & 0xff];
 	return ~crc;
 }
 

@@ -171,6 +171,26 @@ START_TEST(p13_hung_context_that_hears_no_stop_is_ended_in_time)
 }
 END_TEST
 
+/* The controller has others to serve. */
+START_TEST(p13_kill_of_a_context_that_hears_no_stop_returns_at_once)
+{
+	struct victim v = victim_new();
+
+	sdxi_misbehave(v.cxt, SDXI_TEST_IGNORE_STOP, 0);
+	victim_put(&v, SDXI_TEST_HANG, 0);
+	queue_control(v.r.id, SHARQ_CTL_KILL);
+	ck_assert(v.r.rings->device_flags & SHARQ_DEVICE_CLOSED);
+	ck_assert(!(v.r.rings->device_flags & SHARQ_DEVICE_SETTLED));
+	victim_is(&v, SHARQ_QUEUE_CLOSED);
+	victim_takes(&v, 0, 1, SHARQ_RESET);
+	victim_takes(&v, 1, COMMANDS, SHARQ_CANCELED);
+	sdxi_behave();
+	victim_free(&v);
+	ring_load_works();
+	sdxi_all_gone();
+}
+END_TEST
+
 START_TEST(p13_lost_completion_ends_its_queue_and_no_other_command)
 {
 	struct others others = others_start();
@@ -376,6 +396,8 @@ Suite *guest_suite(void)
 
 	GUEST_ADD(s, p13_hung_context_is_ended_in_time_and_alone, 60);
 	GUEST_ADD(s, p13_hung_context_that_hears_no_stop_is_ended_in_time, 60);
+	GUEST_ADD(s, p13_kill_of_a_context_that_hears_no_stop_returns_at_once,
+		  60);
 	GUEST_ADD(s, p13_lost_completion_ends_its_queue_and_no_other_command,
 		  60);
 	GUEST_ADD(s, p13_late_completions_cost_time_only, 60);
