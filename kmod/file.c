@@ -194,7 +194,8 @@ static long file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case SHARQ_START:
 		return ret ?: start(q, user);
 	case SHARQ_STOP:
-		return ret ?: stop(q, arg);
+		/* What is dead already may be on its way to an end. */
+		return ret && ret != -ESHUTDOWN ? ret : stop(q, arg);
 	default:
 		return -ENOTTY;
 	}

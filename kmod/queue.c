@@ -23,26 +23,36 @@ static const u32 device_flags[SHARQ_QUEUE_STATE_COUNT] = {
 	[SHARQ_QUEUE_GONE] = SHARQ_DEVICE_CLOSED,
 };
 
-/* Freeing waits for devices and clients; nobody's completions wait for that. */
-static struct workqueue_struct *free_queue, *later_queue;
+/*
+ * Freeing waits for devices and clients, ending for hardware; nobody's completions
+ * wait for these, nor for memory that they give back.
+ */
+static struct workqueue_struct *free_queue, *end_queue, *later_queue;
 
 int sharq_queue_init(void)
 {
 	free_queue = alloc_workqueue("sharq-free", WQ_UNBOUND, 0);
-	if (!free_queue)
-		return -ENOMEM;
-	later_queue = alloc_workqueue("sharq-later", WQ_UNBOUND, 0);
-	if (later_queue)
+	end_queue = alloc_workqueue("sharq-end", WQ_UNBOUND, 0);
+	later_queue =
+		alloc_workqueue("sharq-later", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (free_queue && end_queue && later_queue)
 		return 0;
-	destroy_workqueue(free_queue);
+	sharq_queue_exit();
 	return -ENOMEM;
+}
+
+static void destroy(struct workqueue_struct *queue)
+{
+	if (queue)
+		destroy_workqueue(queue);
 }
 
 void sharq_queue_exit(void)
 {
-	/* The last item there may have a queue freed. */
-	destroy_workqueue(later_queue);
-	destroy_workqueue(free_queue);
+	/* The last item may have something queued on the next. */
+	destroy(end_queue);
+	destroy(later_queue);
+	destroy(free_queue);
 }
 
 /* cq_lock held, or nobody else knows the queue. */
@@ -564,7 +574,7 @@ int sharq_queue_end_soon(struct sharq_queue *q, enum sharq_queue_state state)
 	int ret = set_dead(q, state);
 
 	if (kref_get_unless_zero(&q->refs) &&
-	    !queue_work(later_queue, &q->end_work))
+	    !queue_work(end_queue, &q->end_work))
 		sharq_queue_put(q);
 	return ret;
 }

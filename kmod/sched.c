@@ -131,6 +131,26 @@ static struct sharq_request *take_pending(struct sharq_queue *q)
 	return r;
 }
 
+/* Letting go of its memory is better not done by a thread that others need. */
+static bool is_heavy(const struct sharq_request *r)
+{
+	unsigned int pages = 0;
+
+	for (unsigned int i = 0; i < r->nbufs; i++)
+		if (r->buf[i].kind == SHARQ_BUF_PINNED)
+			pages += r->buf[i].nr;
+	return pages > FEW_PAGES;
+}
+
+/* dev->lock held. */
+static void complete_later(struct sharq_queue *q, struct sharq_request *r)
+{
+	r->settled = true;
+	list_add_tail(&r->node, &q->ended);
+	/* Not after the lock was let go: both may be gone then. */
+	sharq_queue_later(q);
+}
+
 /*
  * Let go what order allows. dev->lock held; dropped meanwhile, and then what is
  * completed may get here again: it leaves the work to the first, or a chain
@@ -150,6 +170,11 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q,
 	while (n < max && (r = take_pending(q))) {
 		if (!r->settled && !r->staged) {
 			make_ready(dev, r);
+			continue;
+		}
+		if (r->settled && is_heavy(r)) {
+			complete_later(q, r);
+			n++;
 			continue;
 		}
 		posted |= r->settled;
@@ -296,17 +321,6 @@ static void charge(struct sharq_queue *q, const struct sharq_request *r,
 	q->stats.served += bytes;
 }
 
-/* Letting go of its memory is better not done by a thread that others need. */
-static bool is_heavy(const struct sharq_request *r)
-{
-	unsigned int pages = 0;
-
-	for (unsigned int i = 0; i < r->nbufs; i++)
-		if (r->buf[i].kind == SHARQ_BUF_PINNED)
-			pages += r->buf[i].nr;
-	return pages > FEW_PAGES;
-}
-
 void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 {
 	struct sharq_queue *q = r->queue;
@@ -325,12 +339,8 @@ void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 		finished = true;
 	}
 	heavy = finished && !r->staged && is_heavy(r);
-	if (heavy) {
-		r->settled = true;
-		list_add_tail(&r->node, &q->ended);
-		/* Not later than this: once it is unlocked, both may be gone. */
-		sharq_queue_later(q);
-	}
+	if (heavy)
+		complete_later(q, r);
 	if (!finished)
 		make_ready(dev, r);
 	/* A completion comes before others get more: it dispatches, then. */

@@ -238,10 +238,10 @@ int sdxi_cxt_run(struct sdxi *s, u16 num);
 int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
 		  struct sdxi_cxt_ctl *ctl);
 /*
- * The function drops what it may have kept of the context's tables. As
- * sdxi_fn_admin().
+ * Does the function drop what it may have kept of a context's tables? Of one that
+ * nobody has. As sdxi_fn_admin().
  */
-int sdxi_cxt_update(struct sdxi *s, u16 num);
+int sdxi_cxt_try_updates(struct sdxi *s, u16 num);
 int sdxi_cxt_init(struct sdxi *s, struct sdxi_cxt *c, u16 num, u32 entries);
 void sdxi_cxt_exit(struct sdxi *s, struct sdxi_cxt *c);
 /* As new, and known to the function; it isn't running. */

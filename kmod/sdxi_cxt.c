@@ -116,23 +116,36 @@ static union sdxi_dsc sync_dsc(u16 num, enum sdxi_sync_filter filter)
 	union sdxi_dsc dsc = admin_dsc(num, SDXI_ADMIN_SYNC, 0);
 
 	dsc.admin.flags = FIELD_PREP(SDXI_SYNC_FILTER, filter);
-	dsc.admin.key_end = cpu_to_le16(SDXI_AKEYS(0) - 1);
 	return dsc;
 }
 
-int sdxi_cxt_update(struct sdxi *s, u16 num)
+static int update_tables(struct sdxi *s, u16 num)
 {
 	union sdxi_dsc dsc[] = {
 		admin_dsc(num, SDXI_ADMIN_CXT_UPD, 0),
-		admin_dsc(num, SDXI_ADMIN_AKEY_UPD, 0),
 		sync_dsc(num, SDXI_SYNC_CXT),
-		sync_dsc(num, SDXI_SYNC_AKEY),
 	};
 
 	/* The control block with it. */
 	dsc[0].admin.flags = SDXI_CXT_UPD_L1;
-	dsc[1].admin.key_end = cpu_to_le16(SDXI_AKEYS(0) - 1);
 	return sdxi_fn_admin(s, dsc, ARRAY_SIZE(dsc));
+}
+
+static int update_keys(struct sdxi *s, u16 num)
+{
+	union sdxi_dsc dsc[] = {
+		admin_dsc(num, SDXI_ADMIN_AKEY_UPD, 0),
+		sync_dsc(num, SDXI_SYNC_AKEY),
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(dsc); i++)
+		dsc[i].admin.key_end = cpu_to_le16(SDXI_AKEYS(0) - 1);
+	return sdxi_fn_admin(s, dsc, ARRAY_SIZE(dsc));
+}
+
+int sdxi_cxt_try_updates(struct sdxi *s, u16 num)
+{
+	return update_tables(s, num) ?: update_keys(s, num);
 }
 
 static bool has_stopped(const struct sdxi_cxt_sts *sts)
@@ -174,13 +187,16 @@ int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
 	 */
 	read_poll_timeout(has_stopped, stopped, stopped, POLL_US,
 			  STOP_TIMEOUT_US, false, sts);
-	if (ctl) {
+	if (ctl)
 		forget(s, num, ctl);
-		ret = sdxi_cxt_update(s, num);
-		if (ret)
-			return ret;
-	}
-	return sdxi_fn_admin(s, &sync, 1);
+	/* The kernel's own context always has the same tables. */
+	if (ctl && num != SDXI_CXT_SHADOW)
+		ret = update_tables(s, num);
+	ret = ret ?: sdxi_fn_admin(s, &sync, 1);
+	/* Up to here what was under way may have looked up a key. */
+	if (ctl && num != SDXI_CXT_SHADOW)
+		ret = ret ?: update_keys(s, num);
+	return ret;
 }
 
 int sdxi_cxt_start(struct sdxi *s, struct sdxi_cxt *c)

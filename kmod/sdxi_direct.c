@@ -488,7 +488,7 @@ int sdxi_direct_offer(struct sdxi *s)
 		return 0;
 	}
 	/* A context's next client needs that. Its number is nobody's yet. */
-	s->dev.no_direct_errno = sdxi_cxt_update(s, SDXI_CXT_SHADOW + 1);
+	s->dev.no_direct_errno = sdxi_cxt_try_updates(s, SDXI_CXT_SHADOW + 1);
 	if (s->dev.no_direct_errno) {
 		s->dev.no_direct = SHARQ_REASON_DEVICE;
 		/* That may have been the end of its admin context. */

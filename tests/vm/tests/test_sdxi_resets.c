@@ -65,6 +65,7 @@ START_TEST(p13_shadow_queue_is_not_blamed_for_others_resets)
 		r[i] = unstoppable();
 		/* It keeps its context's number, and that its misbehaviour. */
 		queue_control(r[i].id, SHARQ_CTL_KILL);
+		sdxi_wait_settled(&r[i]);
 		ck_assert_uint_eq(queue_completed(&q), 0);
 		ck_assert_uint_eq(queue_seen(q.id).state, SHARQ_QUEUE_RUNNING);
 	}
@@ -94,7 +95,7 @@ static void die_while_killed(int ready)
 	_exit(1);
 }
 
-/* It waits for the reset that the controller waits for. */
+/* It waits for the reset that the end which the controller wants waits for. */
 START_TEST(p5_client_is_gone_only_when_its_context_is_whoever_stops_it)
 {
 	uint64_t live = sdxi_counter(SDXI_TEST_REG_LIVE), id;
