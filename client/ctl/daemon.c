@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,15 +37,21 @@ static int64_t now_ms(void)
 static int wait_readable(int fd, int64_t deadline)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int64_t left = deadline < 0 ? -1 : deadline - now_ms();
-	int n;
+	int64_t left = deadline < 0 ? 0 : deadline - now_ms();
+	struct timespec t = { left / 1000, left % 1000 * 1000000L };
+	sigset_t all, old;
+	int n, err;
 
 	if (deadline >= 0 && left <= 0)
 		return -ETIMEDOUT;
-	n = poll(&p, 1, (int)left);
-	if (n < 0)
-		return -errno;
-	return n ? 0 : -ETIMEDOUT;
+	/* No signal may come between the look at ctl_stop and the wait. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	errno = EINTR;
+	n = ctl_stop ? -1 : ppoll(&p, 1, deadline < 0 ? NULL : &t, &old);
+	err = n < 0 ? -errno : n ? 0 : -ETIMEDOUT;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
 }
 
 void daemon_free(Sharq__Pb__ServerMessage *msg)
@@ -65,6 +72,8 @@ static int receive(struct daemon *d, int64_t deadline,
 			return fail(f, err,
 				    "sharqd doesn't answer; 'sharqctl "
 				    "stats' or its log may tell why");
+		if (err == -EINTR)
+			return fail(f, err, "interrupted");
 		if (err)
 			return fail(f, err, "waiting for sharqd: %s",
 				    strerror(-err));
@@ -214,7 +223,9 @@ int daemon_open(struct daemon **out, const char *socket_path, struct failure *f)
 	d->next_id = 1;
 	d->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	err = d->sock < 0 ? -errno : connect_to(d->sock, path);
-	if (err)
+	if (err == -EINTR)
+		fail(f, err, "interrupted");
+	else if (err)
 		ctl_connect_fail(f, err, socket_path);
 	else
 		err = say_hello(d, f);

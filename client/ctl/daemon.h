@@ -20,6 +20,9 @@ struct daemon *daemon_close(struct daemon *d);
  * daemon_call - send @req (its id is filled in) and wait for the reply to it
  * @reply: set to the message whose reply has code 0; free with daemon_free().
  *         NULL: not wanted
+ *
+ * Return: 0, -EINTR (a signal that ctl_catch_signals() catches came, even before
+ * the call), or another -errno.
  */
 int daemon_call(struct daemon *d, Sharq__Pb__Request *req, int timeout_ms,
 		Sharq__Pb__ServerMessage **reply, struct failure *f);

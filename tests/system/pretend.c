@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * A sharqd for sharqctl alone, of a machine that most don't have: with devices as
- * wide as they come, a queue of the module's, and slow to drain.
+ * wide as they come, a queue of the module's, and no drain that ends before
+ * SIGUSR1 comes.
  * Usage: system-pretend SOCKET
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,7 +18,7 @@
 #include "sharq_abi.h"
 #include "sharq_ioctl.h"
 
-#define DRAIN_SECONDS 3
+static sigset_t drained;
 
 static void answer_devices(Sharq__Pb__Reply *r)
 {
@@ -86,6 +88,7 @@ static void answer(int sock, const Sharq__Pb__Request *req)
 	Sharq__Pb__ServerMessage m = SHARQ__PB__SERVER_MESSAGE__INIT;
 	Sharq__Pb__Reply r = SHARQ__PB__REPLY__INIT;
 	Sharq__Pb__HelloReply hello = SHARQ__PB__HELLO_REPLY__INIT;
+	int sig;
 
 	switch (req->body_case) {
 	case SHARQ__PB__REQUEST__BODY_HELLO:
@@ -101,7 +104,7 @@ static void answer(int sock, const Sharq__Pb__Request *req)
 		answer_queue(&r);
 		break;
 	case SHARQ__PB__REQUEST__BODY_QUEUE_CONTROL:
-		sleep(DRAIN_SECONDS);
+		sigwait(&drained, &sig);
 		break;
 	default:
 		r.code = -EOPNOTSUPP;
@@ -139,6 +142,9 @@ int main(int argc, char **argv)
 		fputs("Usage: system-pretend SOCKET\n", stderr);
 		return 2;
 	}
+	sigemptyset(&drained);
+	sigaddset(&drained, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &drained, NULL);
 	strcpy(addr.sun_path, argv[1]);
 	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) ||
 	    listen(listener, 1)) {

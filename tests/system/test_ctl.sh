@@ -7,21 +7,23 @@ bin=$(cd "$1" && pwd) || exit 1
 dir=$(mktemp -d /tmp/sharq-test-ctl.XXXXXX) || exit 1
 cd "$dir" || exit 1
 export SHARQ_SOCKET=$dir/s LC_ALL=C
-daemon=
-worker=
-pretend=
+export ASAN_OPTIONS="${ASAN_OPTIONS-}:verify_asan_link_order=0"
 passed=0 failed=0 skipped=0
 
 finish() {
-	[ -n "$worker" ] && kill -9 "$worker" 2>/dev/null
-	[ -n "$pretend" ] && kill -9 "$pretend" 2>/dev/null
-	[ -s pid ] && kill -9 "$(cat pid)" 2>/dev/null
-	[ -n "$daemon" ] && kill -9 "$daemon" 2>/dev/null
+	jobs -p | xargs -r kill -9 2>/dev/null
 	cd / && rm -rf "$dir"
 }
 trap finish EXIT
 
 ctl() { timeout 300 "$bin/sharqctl" "$@"; }
+
+# terminal FILE ARGUMENTS...: sharqctl in the background, on a terminal that
+# FILE records; FILE.pid tells whom to signal.
+terminal() {
+	script -qefc "echo \$\$ >$1.pid; exec '$bin/sharqctl' ${*:2}" "$1" \
+		>/dev/null </dev/null &
+}
 
 # check NAME COMMAND...: the command must succeed.
 check() {
@@ -86,20 +88,14 @@ until_true() {
 	done
 }
 
-# json NAME ARGUMENTS...: prints JSON (to the file document), in UTF-8.
+# json NAME ARGUMENTS...: prints JSON (to the file document), which is checked
+# when all was printed.
 json() {
-	local name="$1 as JSON"
-	shift
-	if command -v python3 >/dev/null; then
-		ctl --json "$@" >document
-		check "$name" python3 -c \
-			'import json; json.load(open("document", encoding="utf-8"))'
-	else
-		skipped=$((skipped + 1))
-		echo "skip $name: no python3 to check it"
-	fi
+	ctl --json "${@:2}" >document
+	cp document "json/$1"
 }
 
+mkdir json
 mkdir out
 # ---- without a daemon ----
 refused "no daemon: queues" 1 "$SHARQ_SOCKET" ctl queues
@@ -125,7 +121,7 @@ start_daemon() {
 start_daemon
 
 # ---- files ----
-head -c 5000000 /dev/urandom >random
+head -c 2500000 /dev/urandom >random
 for i in 1 2 3 4 5 6 7 8 9; do
 	seq $((i * 100000)) $((i * 100000 + 60000))
 done >text
@@ -133,10 +129,15 @@ done >text
 printf x >one
 head -c 1048576 text >mib
 head -c 1048577 text >mib1
-head -c 30000000 /dev/zero >zeros
+head -c 18000000 /dev/zero >zeros
 files="random text empty one mib mib1 zeros"
 
 for f in $files; do
+	gzips=
+	for l in 1 2 3 4 5 6 7 8 9; do
+		gzip -c "-$l" "$f" >"real.$l" &
+		gzips="$gzips $!"
+	done
 	check "copy $f" ctl run copy "$f" "copied.$f"
 	check "copy $f is right" cmp "$f" "copied.$f"
 	check "compare $f" ctl run compare "$f" "copied.$f"
@@ -145,9 +146,10 @@ for f in $files; do
 	check "gzip restores $f" bash -c "gzip -dc '$f.gz' | cmp - '$f'"
 	check "decompress $f" ctl run decompress "$f.gz" "back.$f"
 	check "decompress $f is right" cmp "$f" "back.$f"
+	# shellcheck disable=SC2086
+	wait $gzips
 	for l in 1 2 3 4 5 6 7 8 9; do
-		gzip -c "-$l" "$f" >real.gz
-		check "reads gzip -$l $f" ctl run decompress real.gz real
+		check "reads gzip -$l $f" ctl run decompress "real.$l" real
 		check "reads gzip -$l $f right" cmp "$f" real
 	done
 	for format in zlib raw; do
@@ -298,7 +300,7 @@ refused "bench: unknown" 2 juggle ctl bench juggle
 refused "bench: seconds" 2 never ctl bench nop --seconds never
 
 # ---- lists ----
-"$bin/sharqctl" bench copy --size 4096 --seconds 200 >/dev/null 2>&1 &
+terminal benches bench copy --size 4096 --seconds 60
 worker=$!
 has_queue() { ctl --json queues | grep -q '"id"'; }
 check "the bench's queue is listed" until_true 10 has_queue
@@ -326,6 +328,33 @@ pretended --json show queue 1 >queue.json
 for time in wait_p50_us:8 wait_p99_us:4194304 device_p50_us:null; do
 	check "times are numbers: $time" grep -qE "\"${time/:/\": *}"',?$' queue.json
 done
+if command -v python3 >/dev/null; then
+	check "it is JSON" python3 -c 'import json, sys
+for name in sys.argv[1:]:
+	print(name, flush=True)
+	json.load(open(name, encoding="utf-8"))' json/*
+else
+	skipped=$((skipped + 1))
+	echo "skip it is JSON: no python3 to check it"
+fi
+
+# ---- Ctrl-C while the daemon works, and before that ----
+LD_PRELOAD=$bin/early_signal.so refused "a signal before it waits" 1 interrupted \
+	timeout 20 "$bin/sharqctl" --socket "$dir/p" drain 1
+terminal stopped --socket "$dir/p" drain 1
+stopped=$!
+drains() { grep -qE 'drain +[0-9]+ s' "$1"; }
+check "a drain shows the time" until_true 20 drains stopped
+kill -INT "$(cat stopped.pid)"
+wait "$stopped"
+check "a drain that is stopped fails" test $? -eq 1
+check "and says why, where the time was" \
+	grep -q "$(printf '\r\033\\[K')sharqctl: interrupted" stopped
+kill -USR1 "$pretend"
+
+# ---- control ----
+check "a bench shows the time and its end" until_true 30 grep -qE \
+	'bench +\[#+\.+\] +[0-9]+% +[0-9]+ s' benches
 state_is() { ctl show queue "$id" | grep -qi "$1"; }
 check "pause" ctl pause "$id"
 check "shown as paused" until_true 5 state_is paused
@@ -338,7 +367,7 @@ worker_gone() { ! kill -0 "$worker"; }
 check "the killed queue's program ends" until_true 20 worker_gone
 wait "$worker"
 check "and says that it failed" test $? -eq 1
-worker=
+check "where the time was" grep -q "$(printf '\r\033\\[K')sharqctl:" benches
 # helps WORD ARGUMENTS...: the help that has WORD, with --help wherever it stands.
 helps() {
 	local word=$1
@@ -374,44 +403,32 @@ check "bench prints JSON" grep -q '{' bench.json
 truncate -s 1T huge
 "$bin/sharqctl" run crc32c huge >/dev/null 2>quiet &
 worker=$!
-script -qefc "echo \$\$ >pid; exec '$bin/sharqctl' run crc32c huge" typescript \
-	>/dev/null </dev/null &
-terminal=$!
+ctl bench nop --path inline --seconds 1.5 >/dev/null 2>quiet.bench &
+waiting=$!
+terminal reads run crc32c huge
+reads=$!
+terminal drains --socket "$dir/p" drain 1
+waiting="$waiting $!"
+LD_PRELOAD=$bin/slow_fsync.so terminal syncs run copy --path inline v1 synced
+waiting="$waiting $!"
 check "a bar on a terminal" until_true 20 grep -qE \
-	'crc32c +\[#*\.+\] +[0-9]+% +[0-9.]+[MG] +[0-9.]+[KMG]/s' typescript
+	'crc32c +\[#*\.+\] +[0-9]+% +[0-9.]+[MG] +[0-9.]+[KMG]/s' reads
 check "no bar in a file" test ! -s quiet
-kill -INT "$(cat pid)" "$worker"
-wait "$terminal" "$worker"
-worker=
-rm pid
-erased() { tail -c 200 typescript | grep -q "$(printf '\r\033\\[K')sharqctl:"; }
+kill -INT "$(cat reads.pid)" "$worker"
+wait "$reads" "$worker"
+erased() { tail -c 200 reads | grep -q "$(printf '\r\033\\[K')sharqctl:"; }
 check "the bar is erased at the end" erased
 rm huge
-
-# What only takes time shows that. All at once: each takes 3 seconds.
-waits() { # waits FILE ARGUMENTS...
-	script -qefc "'$bin/sharqctl' ${*:2}" "$1" >/dev/null </dev/null &
-	waiting="$waiting $!"
-}
-waiting=
-waits drains --socket "$dir/p" drain 1
-waits benches bench nop --path inline --seconds 3
-export LD_PRELOAD=$bin/slow_fsync.so
-export ASAN_OPTIONS="${ASAN_OPTIONS-}:verify_asan_link_order=0"
-waits syncs run copy --path inline v1 synced
-unset LD_PRELOAD
-ctl bench nop --path inline --seconds 2 >/dev/null 2>quiet
+# What only takes time shows that.
+check "a drain that ends shows the time" until_true 20 drains drains
+kill -USR1 "$pretend"
+check "a slow disk shows the time" until_true 20 grep -qE 'to disk +[0-9]+ s' syncs
+: >written
 for pid in $waiting; do
 	check "what was waited for ends well" wait "$pid"
 done
-check "a drain shows the time" grep -qE 'drain +[12] s' drains
-check "a bench shows the time and its end" \
-	grep -qE 'bench +\[#+\.+\] +[0-9]+% +[12] s' benches
-check "a slow disk shows the time" grep -qE 'to disk +[12] s' syncs
-check "and it is wiped off" grep -q "$(printf '\r\033\\[K')NOP" benches
-check "no time in a file" test ! -s quiet
+check "no time in a file" test ! -s quiet.bench
 { kill -KILL "$pretend" && wait "$pretend"; } 2>/dev/null
-pretend=
 
 # ---- watching goes on when another daemon takes over ----
 "$bin/sharqctl" --json --watch 0.1 stats >watch 2>watch.err &
@@ -425,13 +442,11 @@ check "watch shows the next one" until_true 10 shown "$(grep -c uptime watch)"
 kill -TERM "$worker"
 wait "$worker"
 check "watch ends without an error" test $? -eq 0
-worker=
 
 # ---- the end ----
 kill -TERM "$daemon"
 wait "$daemon"
 check "sharqd exits 0" test $? -eq 0
-daemon=
 check "no sanitizer complained" bash -c \
 	"! grep -E 'Sanitizer|runtime error' log"
 check "nothing is left of the daemon" test ! -e "$SHARQ_SOCKET"
