@@ -185,6 +185,27 @@ static void engine_path(char *path, size_t size)
 	snprintf(path, size, "%s", SHARQ_LIBEXECDIR "/" ENGINE_NAME);
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/*
+ * Of what some user made, the child's copy may by now be the last: it may linger,
+ * and not at this user's expense. An interrupted close doesn't.
+ */
+static int close_others(void)
+{
+	const struct sigaction hurry = { .sa_handler = on_alarm };
+	int ret;
+
+	sigaction(SIGALRM, &hurry, NULL);
+	ualarm(1000, 1000);
+	ret = close_range(LISTEN_FD + 1, ~0U, 0);
+	ualarm(0, 0);
+	return ret;
+}
+
 /* In the child. The two may stand where the other has to go: move both. */
 static void become_engine(const char *path, const char *uid, const char *gid,
 			  int control, int listener)
@@ -195,7 +216,7 @@ static void become_engine(const char *path, const char *uid, const char *gid,
 	/* A terminal's ^C is for the daemon, which then stops its engines. */
 	setsid();
 	if (c < 0 || l < 0 || dup2(c, CONTROL_FD) < 0 ||
-	    dup2(l, LISTEN_FD) < 0 || close_range(LISTEN_FD + 1, ~0U, 0))
+	    dup2(l, LISTEN_FD) < 0 || close_others())
 		_exit(126);
 	execl(path, ENGINE_NAME, "--uid", uid, "--gid", gid, (char *)NULL);
 	dprintf(STDERR_FILENO, "sharqd: can't run %s: %s\n", path,
