@@ -126,13 +126,21 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 
 /* ---- queues and regions ---- */
 
-/* May this user have an engine here at all? */
+/* May this user have anything new of an engine here at all? */
 static bool served(struct conn *conn, uint64_t request)
 {
 	struct server *server = conn->server;
 
 	if (server->stopping) {
 		conn_error(conn, request, -ESHUTDOWN, "sharqd is stopping");
+		return false;
+	}
+	/* Each queue leaves one more to be closed. */
+	if (closer_count(conn->user->closer) >= USER_CLOSING_MAX) {
+		conn_error(conn, request, -EDQUOT,
+			   "too much that your user sent to sharqd can't be "
+			   "closed: the limit is %d",
+			   USER_CLOSING_MAX);
 		return false;
 	}
 	if (server->root || conn->user->uid == server->uid)

@@ -45,7 +45,7 @@ int user_get(struct server *server, uid_t uid, struct user **out)
 	user = calloc(1, sizeof(*user));
 	if (!user)
 		return -ENOMEM;
-	user->closer = closer_new();
+	user->closer = closer_new(2 * USER_CLOSING_MAX);
 	if (!user->closer) {
 		free(user);
 		return -ENOMEM;

@@ -63,7 +63,11 @@ struct figures {
 	struct sharq_ctl_stats module;
 };
 
-/* So many descriptors of a user's may wait to be closed; then nothing new is served. */
+/*
+ * So many descriptors of a user's may wait to be closed; then nothing new is served.
+ * Beyond twice as many, which are of connections that were refused, no close may
+ * linger.
+ */
 #define USER_CLOSING_MAX 1024
 
 /* What became of queues that ended. */
