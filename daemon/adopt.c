@@ -190,8 +190,6 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m,
 			e->max_transfer = info->max_transfer;
 		if (server->frame.nfds)
 			ret = take_pidfd(e, s);
-		if (s->id >= server->next_session)
-			server->next_session = s->id + 1;
 	}
 	sharqd__session_info__free_unpacked(info, NULL);
 	return ret;
@@ -255,7 +253,6 @@ static int read_queue_info(struct engine *e, const Sharq__Engine__QueueAdd *m,
 static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
 		       char *why, size_t size)
 {
-	struct server *server = e->user->server;
 	struct session *s = session_of(e, m->session);
 	uint64_t born_ms;
 	struct queue *q;
@@ -280,8 +277,6 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
 		refuse_fds(e, fds, 3);
 		return ret;
 	}
-	if (m->queue >= server->next_queue)
-		server->next_queue = m->queue + 1;
 	if (m->has_paused && m->paused &&
 	    q->state == SHARQ__PB__QUEUE_STATE__QUEUE_RUNNING)
 		q->state = SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED;

@@ -62,10 +62,10 @@ static int open_session(struct conn *conn, const Sharq__Pb__Hello *hello,
 	int ret;
 
 	ret = session_new(conn->user, &s,
-			  idmap_fresh(&server->sessions, server->next_session));
+			  spawn_fresh_id(server, &server->sessions,
+					 &server->next_session));
 	if (ret)
 		return ret;
-	server->next_session = s->id + 1;
 	s->pid = conn->pid;
 	copy_program(s->program, hello->program);
 	*out = s;

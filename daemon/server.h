@@ -225,6 +225,7 @@ struct server {
 	int dir_fd;
 	int lock_fd;
 	struct seal_key seal_key; /* what the lock has in it */
+	uint64_t ids_end;	  /* and up to where it has ids as given */
 	int listen_fd;
 	bool listen_inherited;
 	struct event *accept;
