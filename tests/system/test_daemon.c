@@ -219,7 +219,8 @@ static void p14_region_asked_for_in_vain_leaves_its_address_free(void)
 	struct rawq q;
 	pid_t engine;
 
-	daemon_start(&d, NULL);
+	/* Nor does it count. */
+	daemon_start(&d, "[limits]\nregions-per-client = 1\n");
 	peer_open(&other, d.socket);
 	peer_open(&p, d.socket);
 	rawq_open(&p, 8, &q);
