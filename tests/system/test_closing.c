@@ -343,6 +343,24 @@ static void p13_what_cant_be_closed_is_bounded(void)
 	daemon_stop(&d);
 }
 
+/* More connections than are accepted before it stops; the last brings it. */
+static void p13_lingering_descriptor_unaccepted_stops_no_end(void)
+{
+	int socks[200];
+	struct daemon d;
+
+	daemon_start(&d, NULL);
+	stand_still(d.pid);
+	for (int i = 0; i < 200; i++)
+		socks[i] = peer_socket(d.socket);
+	give_away(socks[199], "?", 1, 1);
+	kill(d.pid, SIGTERM);
+	kill(d.pid, SIGCONT);
+	CHECK_EQ(daemon_wait(&d, 10000), 0);
+	for (int i = 0; i < 200; i++)
+		close(socks[i]);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -356,6 +374,8 @@ int main(int argc, char **argv)
 		  p13_lingering_descriptor_in_a_queue_stops_nobody, 60 },
 		{ "p13_what_cant_be_closed_is_bounded",
 		  p13_what_cant_be_closed_is_bounded, 60 },
+		{ "p13_lingering_descriptor_unaccepted_stops_no_end",
+		  p13_lingering_descriptor_unaccepted_stops_no_end, 60 },
 	};
 
 	return harness_main(argc, argv, tests,
