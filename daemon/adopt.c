@@ -327,6 +327,7 @@ static int watch_listener(struct engine *e, int sock)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	gid_t gid;
+	pid_t pid;
 	int pidfd;
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
@@ -335,10 +336,12 @@ static int watch_listener(struct engine *e, int sock)
 	pidfd = peer_pidfd(sock, cred.pid);
 	if (pidfd < 0)
 		return 0;
-	if (pidfd_is_of(pidfd, cred.uid, &e->pid, &gid))
-		return engine_watch_pid(e, pidfd);
-	close(pidfd);
-	return 0;
+	if (!pidfd_is_of(pidfd, cred.uid, &pid, &gid)) {
+		close(pidfd);
+		return 0;
+	}
+	e->pid = pid;
+	return engine_watch_pid(e, pidfd);
 }
 
 static int adopt_uid(struct server *server, uid_t uid)
