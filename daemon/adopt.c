@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Engines that outlived their daemon. What they say is checked: an engine runs
- * as its user and may be in the hands of its user.
+ * as its user and may be in the hands of its user. But what was within the limits
+ * of the last daemon stays when those of this one are lower: nothing new is had
+ * above them, and here only what no limit ever allowed is refused.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -159,7 +161,7 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m,
 {
 	struct server *server = e->user->server;
 	/* Those that have a client, and those that were being done with. */
-	const unsigned int max = 2 * server->config.clients_per_user;
+	const unsigned int max = 2 * CONFIG_CLIENTS_PER_USER_MAX;
 	Sharqd__SessionInfo *info;
 	struct session *s;
 	int ret = -EPROTO;
@@ -190,8 +192,6 @@ static int adopt_session(struct engine *e, const Sharq__Engine__SessionAdd *m,
 			e->max_transfer = info->max_transfer;
 		if (server->frame.nfds)
 			ret = take_pidfd(e, s);
-		if (s->id >= server->next_session)
-			server->next_session = s->id + 1;
 	}
 	sharqd__session_info__free_unpacked(info, NULL);
 	return ret;
@@ -214,7 +214,11 @@ static int adopt_region(struct engine *e, const Sharq__Engine__RegionAdd *m,
 
 	if (!s || !id_is_good(m->region) || region_find(s, m->region))
 		return -EPROTO;
-	ret = region_check(s, m->address, m->size, why, size);
+	ret = region_check_place(s, m->address, m->size, why, size);
+	if (!ret)
+		ret = region_check_quota(s, m->size,
+					 CONFIG_REGIONS_PER_CLIENT_MAX,
+					 CONFIG_ARENA_PER_USER_MAX, why, size);
 	if (ret)
 		return ret;
 	if (!take_fds(e, &fd, 1))
@@ -255,7 +259,6 @@ static int read_queue_info(struct engine *e, const Sharq__Engine__QueueAdd *m,
 static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
 		       char *why, size_t size)
 {
-	struct server *server = e->user->server;
 	struct session *s = session_of(e, m->session);
 	uint64_t born_ms;
 	struct queue *q;
@@ -267,10 +270,9 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
 		snprintf(why, size, "%s", not_sealed);
 		return -EPROTO;
 	}
-	if (!user_queues_free(e->user)) {
-		snprintf(why, size,
-			 "it has more queues than queues-per-user or queues "
-			 "allow");
+	if (e->user->queues >= CONFIG_QUEUES_PER_USER_MAX) {
+		snprintf(why, size, "it has more than %u queues",
+			 CONFIG_QUEUES_PER_USER_MAX);
 		return -EDQUOT;
 	}
 	if (!take_fds(e, fds, 3))
@@ -280,8 +282,6 @@ static int adopt_queue(struct engine *e, const Sharq__Engine__QueueAdd *m,
 		refuse_fds(e, fds, 3);
 		return ret;
 	}
-	if (m->queue >= server->next_queue)
-		server->next_queue = m->queue + 1;
 	if (m->has_paused && m->paused &&
 	    q->state == SHARQ__PB__QUEUE_STATE__QUEUE_RUNNING)
 		q->state = SHARQ__PB__QUEUE_STATE__QUEUE_PAUSED;
@@ -327,6 +327,7 @@ static int watch_listener(struct engine *e, int sock)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	gid_t gid;
+	pid_t pid;
 	int pidfd;
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
@@ -335,10 +336,12 @@ static int watch_listener(struct engine *e, int sock)
 	pidfd = peer_pidfd(sock, cred.pid);
 	if (pidfd < 0)
 		return 0;
-	if (pidfd_is_of(pidfd, cred.uid, &e->pid, &gid))
-		return engine_watch_pid(e, pidfd);
-	close(pidfd);
-	return 0;
+	if (!pidfd_is_of(pidfd, cred.uid, &pid, &gid)) {
+		close(pidfd);
+		return 0;
+	}
+	e->pid = pid;
+	return engine_watch_pid(e, pidfd);
 }
 
 static int adopt_uid(struct server *server, uid_t uid)

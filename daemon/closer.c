@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+/* Interrupts a close; nobody else here uses it. */
+#define HURRY SIGURG
+#define HURRY_NS 1000000
 
 struct closing {
 	STAILQ_ENTRY(closing) link;
@@ -19,30 +24,44 @@ struct closing {
  * @lock:  of all that follows
  * @fds:   what waits
  * @count: of these, and the one that is being closed
- * @runs:  there is a thread; it ends when there is nothing left
+ * @runs:  there is a @thread; it ends when there is nothing left
  * @freed: nobody but the thread has it any more
  */
 struct closer {
 	pthread_mutex_t lock;
+	pthread_cond_t closed;
+	pthread_t thread;
+	unsigned int max;
 	STAILQ_HEAD(, closing) fds;
 	unsigned int count;
 	bool runs;
 	bool freed;
 };
 
-struct closer *closer_new(void)
+static void on_hurry(int sig)
 {
+	(void)sig;
+}
+
+struct closer *closer_new(unsigned int max)
+{
+	/* A signal that is ignored would interrupt nothing. */
+	const struct sigaction hurry = { .sa_handler = on_hurry };
 	struct closer *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
+	sigaction(HURRY, &hurry, NULL);
+	c->max = max;
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->closed, NULL);
 	STAILQ_INIT(&c->fds);
 	return c;
 }
 
 static void destroy(struct closer *c)
 {
+	pthread_cond_destroy(&c->closed);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -74,6 +93,7 @@ static void *run(void *arg)
 		free(next);
 		pthread_mutex_lock(&c->lock);
 		c->count--;
+		pthread_cond_signal(&c->closed);
 	}
 	c->runs = false;
 	freed = c->freed;
@@ -83,23 +103,41 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Signals are the event loop's. */
+/* All signals but one are the event loop's. */
 static bool start_thread(struct closer *c)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
-	pthread_t thread;
 	int ret;
 
 	if (pthread_attr_init(&attr))
 		return false;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
+	sigdelset(&all, HURRY);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&thread, &attr, run, c);
+	ret = pthread_create(&c->thread, &attr, run, c);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return !ret;
+}
+
+/*
+ * What lingers ends when it is interrupted. It is waited for, or more could come
+ * than go; not for long, as there may be what can't be interrupted.
+ */
+static void hurry(struct closer *c)
+{
+	struct timespec until;
+
+	pthread_kill(c->thread, HURRY);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += HURRY_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	pthread_cond_clockwait(&c->closed, &c->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* Without memory or a thread it stays open, and counted. */
@@ -115,6 +153,8 @@ void closer_close(struct closer *c, int fd)
 	}
 	if (!c->runs)
 		c->runs = start_thread(c);
+	if (c->runs && c->count > c->max)
+		hurry(c);
 	pthread_mutex_unlock(&c->lock);
 }
 

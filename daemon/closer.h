@@ -13,7 +13,8 @@
 
 struct closer;
 
-struct closer *closer_new(void);
+/* @max: beyond so many, what lingers is cut short. */
+struct closer *closer_new(unsigned int max);
 /* What isn't closed yet still will be. */
 struct closer *closer_free(struct closer *closer);
 /* Close it in the thread. */

@@ -17,8 +17,6 @@
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
-/* As many as an engine takes (ENGINE_MAX_REGIONS). */
-#define MAX_REGIONS 256
 #define MAX_WORKERS 64
 
 /* One run of the parser. inih doesn't tell the handler the line: count. */
@@ -67,15 +65,16 @@ static const struct key keys[] = {
 	KEY("daemon", "drain-ms", KIND_UINT, drain_ms, 0, 600000),
 	KEY("limits", "clients", KIND_UINT, clients, 1, 65536),
 	KEY("limits", "clients-per-user", KIND_UINT, clients_per_user, 1,
-	    65536),
+	    CONFIG_CLIENTS_PER_USER_MAX),
 	KEY("limits", "queues", KIND_UINT, queues, 1, 65536),
-	KEY("limits", "queues-per-user", KIND_UINT, queues_per_user, 1, 65536),
+	KEY("limits", "queues-per-user", KIND_UINT, queues_per_user, 1,
+	    CONFIG_QUEUES_PER_USER_MAX),
 	KEY("limits", "depth", KIND_DEPTH, depth, SHARQ_MIN_DEPTH,
 	    SHARQ_MAX_DEPTH),
 	KEY("limits", "arena-per-user", KIND_SIZE64, arena_per_user, 4096,
-	    UINT64_C(1) << 46),
+	    CONFIG_ARENA_PER_USER_MAX),
 	KEY("limits", "regions-per-client", KIND_UINT, regions_per_client, 1,
-	    MAX_REGIONS),
+	    CONFIG_REGIONS_PER_CLIENT_MAX),
 	KEY("engine", "type", KIND_ENGINE, engine, 0, 0),
 	KEY("engine", "workers", KIND_UINT, workers, 0, MAX_WORKERS),
 	KEY("engine", "slice", KIND_SIZE, slice, 4096, GIB),

@@ -14,6 +14,12 @@
 /* Long enough for the longest path that fits a sockaddr_un. */
 #define CONFIG_SOCKET_MAX 108
 #define CONFIG_GROUP_MAX 33
+/* What no limit can be set above. */
+#define CONFIG_CLIENTS_PER_USER_MAX 65536
+#define CONFIG_QUEUES_PER_USER_MAX 65536
+#define CONFIG_ARENA_PER_USER_MAX (UINT64_C(1) << 46)
+/* As many as an engine takes (ENGINE_MAX_REGIONS). */
+#define CONFIG_REGIONS_PER_CLIENT_MAX 256
 
 enum config_engine {
 	CONFIG_ENGINE_AUTO,

@@ -107,10 +107,10 @@ static int create(struct session *session, const struct device *device,
 	(void)path;
 	ret = embedded_attach(session);
 	if (!ret)
-		ret = queue_new(
-			session, &provider_embedded,
-			idmap_fresh(&server->queues, server->next_queue), depth,
-			&q);
+		ret = queue_new(session, &provider_embedded,
+				spawn_fresh_id(server, &server->queues,
+					       &server->next_queue),
+				depth, &q);
 	if (ret)
 		return ret;
 	ret = make_parts(q);
@@ -118,7 +118,6 @@ static int create(struct session *session, const struct device *device,
 		queue_free(q);
 		return ret;
 	}
-	server->next_queue = q->id + 1;
 	q->created = *answer;
 	channel_queue_add(q);
 	return 0;

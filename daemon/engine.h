@@ -143,6 +143,12 @@ void adopt_finished(struct engine *engine);
 int spawn_open_dir(struct server *server);
 /* Remove it again, if no engine is left in it. */
 void spawn_remove_dir(struct server *server);
+/*
+ * An id from *@next on that isn't in the map, and that no sharqd gave before with
+ * the key: what has a seal of an id had the id itself. Moves *@next.
+ */
+uint64_t spawn_fresh_id(struct server *server, const struct idmap *map,
+			uint64_t *next);
 /* Start a process; @sock and @pidfd are the caller's. */
 int spawn_engine(struct engine *engine, int *sock, int *pidfd);
 void spawn_unlink(struct server *server, uid_t uid);

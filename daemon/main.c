@@ -278,13 +278,13 @@ static void stop(struct daemon *d)
 	sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
 		   (unsigned long long)ms * 1000 + 5000000);
 	server->stopping = true;
-	server_accept_stop(server);
 	event_add(d->stop_timer, &limit);
 	LIST_FOREACH(user, &server->users, link)
 	if (user->engine)
 		engine_stop(user->engine, ms);
 	if (server->module)
 		module_stop(server->module, ms);
+	server_accept_stop(server);
 	server_reap_later(server);
 }
 

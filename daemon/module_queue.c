@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine.h"
 #include "log.h"
 #include "reason.h"
 
@@ -99,9 +100,10 @@ static int create(struct session *s, const struct device *device,
 	struct queue *q;
 	int ret;
 
-	ret = queue_new(s, &provider_module,
-			idmap_fresh(&server->queues, server->next_queue), depth,
-			&q);
+	ret = queue_new(
+		s, &provider_module,
+		spawn_fresh_id(server, &server->queues, &server->next_queue),
+		depth, &q);
 	if (ret)
 		return ret;
 	q->device = device->id;
@@ -121,7 +123,6 @@ static int create(struct session *s, const struct device *device,
 		queue_free(q);
 		return ret;
 	}
-	server->next_queue = q->id + 1;
 	q->module_id = c.id;
 	hand_over(q, device, path, c.fd, answer);
 	/* Only the client may hold it: its end must mean the queue's end. */

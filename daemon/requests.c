@@ -61,11 +61,14 @@ static int open_session(struct conn *conn, const Sharq__Pb__Hello *hello,
 	struct session *s;
 	int ret;
 
+	/* Those that have a client, and those that are being done with. */
+	if (conn->user->session_count >= 2 * server->config.clients_per_user)
+		return -EDQUOT;
 	ret = session_new(conn->user, &s,
-			  idmap_fresh(&server->sessions, server->next_session));
+			  spawn_fresh_id(server, &server->sessions,
+					 &server->next_session));
 	if (ret)
 		return ret;
-	server->next_session = s->id + 1;
 	s->pid = conn->pid;
 	copy_program(s->program, hello->program);
 	*out = s;
@@ -78,6 +81,7 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 	Sharq__Pb__HelloReply body = SHARQ__PB__HELLO_REPLY__INIT;
 	Sharq__Pb__Reply reply = SHARQ__PB__REPLY__INIT;
 	struct session *s;
+	int ret;
 
 	if (conn->session) {
 		conn_error(conn, req->id, -EALREADY,
@@ -95,9 +99,14 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 		return;
 	}
 	s = resume(conn, hello);
-	if (!s && open_session(conn, hello, &s)) {
-		conn_error(conn, req->id, -ENOMEM,
-			   "sharqd is out of memory for another client");
+	ret = s ? 0 : open_session(conn, hello, &s);
+	if (ret) {
+		conn_error(conn, req->id, ret,
+			   ret == -EDQUOT
+				   ? "your user has too many clients "
+				     "(clients-per-user)"
+				   : "sharqd is out of memory for another "
+				     "client");
 		return;
 	}
 	s->conn = conn;
@@ -126,13 +135,21 @@ static void do_hello(struct conn *conn, const Sharq__Pb__Request *req)
 
 /* ---- queues and regions ---- */
 
-/* May this user have an engine here at all? */
+/* May this user have anything new of an engine here at all? */
 static bool served(struct conn *conn, uint64_t request)
 {
 	struct server *server = conn->server;
 
 	if (server->stopping) {
 		conn_error(conn, request, -ESHUTDOWN, "sharqd is stopping");
+		return false;
+	}
+	/* Each queue leaves one more to be closed. */
+	if (closer_count(conn->user->closer) >= USER_CLOSING_MAX) {
+		conn_error(conn, request, -EDQUOT,
+			   "too much that your user sent to sharqd can't be "
+			   "closed: the limit is %d",
+			   USER_CLOSING_MAX);
 		return false;
 	}
 	if (server->root || conn->user->uid == server->uid)
@@ -264,15 +281,15 @@ static void forget_adopted(struct session *s, const Sharq__Pb__RegionCreate *m)
 		    !overlaps(r, m->address, m->size))
 			continue;
 		r->removing = true;
+		region_uncount(r);
 		if (!channel_region_remove(r, &nobody))
 			region_free(r);
 	}
 }
 
-int region_check(const struct session *s, uint64_t address, uint64_t size,
-		 char *err, size_t len)
+int region_check_place(const struct session *s, uint64_t address, uint64_t size,
+		       char *err, size_t len)
 {
-	const struct config *c = &s->user->server->config;
 	const struct region *r;
 
 	if (!address || address % PAGE || address >= ADDRESS_END) {
@@ -299,21 +316,26 @@ int region_check(const struct session *s, uint64_t address, uint64_t size,
 			 (unsigned long long)r->base);
 		return -EEXIST;
 	}
-	if (s->region_count >= c->regions_per_client) {
+	return 0;
+}
+
+int region_check_quota(const struct session *s, uint64_t size,
+		       unsigned int regions, uint64_t arena, char *err,
+		       size_t len)
+{
+	if (s->region_count >= regions) {
 		snprintf(err, len,
 			 "you have %u regions, the limit is %u "
 			 "(regions-per-client)",
-			 s->region_count, c->regions_per_client);
+			 s->region_count, regions);
 		return -EDQUOT;
 	}
-	if (s->user->arena > c->arena_per_user ||
-	    size > c->arena_per_user - s->user->arena) {
+	if (s->user->arena > arena || size > arena - s->user->arena) {
 		snprintf(err, len,
 			 "your user has %llu bytes of regions and the limit is "
 			 "%llu (arena-per-user): %llu more don't fit",
 			 (unsigned long long)s->user->arena,
-			 (unsigned long long)c->arena_per_user,
-			 (unsigned long long)size);
+			 (unsigned long long)arena, (unsigned long long)size);
 		return -EDQUOT;
 	}
 	return 0;
@@ -335,6 +357,7 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 {
 	const Sharq__Pb__RegionCreate *m = req->region_create;
 	struct server *server = conn->server;
+	const struct config *c = &server->config;
 	struct session *s = conn->session;
 	struct region *r;
 	char text[256];
@@ -342,7 +365,7 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 
 	if (!served(conn, req->id))
 		return;
-	ret = region_check(s, m->address, m->size, text, sizeof(text));
+	ret = region_check_place(s, m->address, m->size, text, sizeof(text));
 	if (ret) {
 		conn_error(conn, req->id, ret, "%s", text);
 		return;
@@ -354,7 +377,14 @@ static void do_region_create(struct conn *conn, const Sharq__Pb__Request *req)
 			   "module), which reaches all of your memory");
 		return;
 	}
+	/* First: what is forgotten doesn't count. */
 	forget_adopted(s, m);
+	ret = region_check_quota(s, m->size, c->regions_per_client,
+				 c->arena_per_user, text, sizeof(text));
+	if (ret) {
+		conn_error(conn, req->id, ret, "%s", text);
+		return;
+	}
 	ret = embedded_attach(s);
 	if (!ret)
 		ret = memfd_sealed("sharq-region", m->size, &fd);

@@ -45,7 +45,7 @@ int user_get(struct server *server, uid_t uid, struct user **out)
 	user = calloc(1, sizeof(*user));
 	if (!user)
 		return -ENOMEM;
-	user->closer = closer_new();
+	user->closer = closer_new(2 * USER_CLOSING_MAX);
 	if (!user->closer) {
 		free(user);
 		return -ENOMEM;
@@ -184,6 +184,19 @@ int server_accept_start(struct server *server)
 	return 0;
 }
 
+/* Connections that nobody accepted end with it, and all that was sent to them. */
+static void close_listener(int sock)
+{
+	struct closer *closer = closer_new(1);
+
+	if (!closer) {
+		close(sock);
+		return;
+	}
+	closer_close(closer, sock);
+	closer_free(closer);
+}
+
 void server_accept_stop(struct server *server)
 {
 	if (server->accept)
@@ -193,7 +206,7 @@ void server_accept_stop(struct server *server)
 		event_del(server->accept_retry);
 	if (server->listen_fd < 0)
 		return;
-	close(server->listen_fd);
+	close_listener(server->listen_fd);
 	server->listen_fd = -1;
 	if (!server->listen_inherited)
 		unlink(server->config.socket);

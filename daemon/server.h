@@ -63,7 +63,11 @@ struct figures {
 	struct sharq_ctl_stats module;
 };
 
-/* So many descriptors of a user's may wait to be closed; then nothing new is served. */
+/*
+ * So many descriptors of a user's may wait to be closed; then nothing new is served.
+ * Beyond twice as many, which are of connections that were refused, no close may
+ * linger.
+ */
 #define USER_CLOSING_MAX 1024
 
 /* What became of queues that ended. */
@@ -156,6 +160,7 @@ struct region {
 	uint64_t size;
 	int fd;
 	bool removing;
+	bool uncounted;	       /* no quota has it any more */
 	bool adopted;	       /* its client may not have heard of it */
 	struct answer created; /* who waits for the engine to have it */
 };
@@ -221,6 +226,7 @@ struct server {
 	int dir_fd;
 	int lock_fd;
 	struct seal_key seal_key; /* what the lock has in it */
+	uint64_t ids_end;	  /* and up to where it has ids as given */
 	int listen_fd;
 	bool listen_inherited;
 	struct event *accept;
@@ -317,6 +323,8 @@ void session_put(struct session *session);
 int region_new(struct session *session, struct region **out, uint64_t id,
 	       uint64_t base, uint64_t size, int fd);
 struct region *region_free(struct region *region);
+/* Its client has let go of it; the engine may still have to. */
+void region_uncount(struct region *region);
 struct region *region_find(struct session *session, uint64_t id);
 
 /* ---- queue.c ---- */
@@ -353,9 +361,13 @@ const char *embedded_note(const struct server *server);
 /* ---- requests.c, lists.c ---- */
 
 void request_handle(struct conn *conn, const Sharq__Pb__Request *req);
-/* May @session have such a region? 0, or -errno and @err says why not. */
-int region_check(const struct session *session, uint64_t address, uint64_t size,
-		 char *err, size_t len);
+/* May @session have such a region there? 0, or -errno and @err says why not. */
+int region_check_place(const struct session *session, uint64_t address,
+		       uint64_t size, char *err, size_t len);
+/* And one more of that size, with so many @regions and bytes of @arena at most? */
+int region_check_quota(const struct session *session, uint64_t size,
+		       unsigned int regions, uint64_t arena, char *err,
+		       size_t len);
 /* Whoever chose it, people read it: printable, and no longer than it may. */
 void copy_program(char to[PROGRAM_MAX + 1], const char *from);
 bool conn_may_see(const struct conn *conn, const struct user *user);

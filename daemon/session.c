@@ -130,12 +130,20 @@ int region_new(struct session *session, struct region **out, uint64_t id,
 	return 0;
 }
 
+void region_uncount(struct region *r)
+{
+	if (r->uncounted)
+		return;
+	r->uncounted = true;
+	r->session->region_count--;
+	r->session->user->arena -= r->size;
+}
+
 struct region *region_free(struct region *r)
 {
 	close(r->fd);
 	LIST_REMOVE(r, link);
-	r->session->region_count--;
-	r->session->user->arena -= r->size;
+	region_uncount(r);
 	free(r);
 	return NULL;
 }

@@ -22,20 +22,59 @@
 #define LISTEN_FD 4
 #define ENGINE_NAME "sharq-engine"
 
-/* The key is in the lock: it stays as long as there are engines. */
-static int get_key(struct server *server, int fd)
-{
-	struct seal_key *key = &server->seal_key;
-	ssize_t n = pread(fd, key, sizeof(*key), 0);
+/*
+ * What the lock has in it; it stays as long as there are engines.
+ *
+ * @next_id: no session or queue had this id or a later one under the key
+ */
+struct lock {
+	struct seal_key key;
+	uint64_t next_id;
+};
 
-	if (n == (ssize_t)sizeof(*key))
-		return 0;
+#define IDS_AT_ONCE (UINT64_C(1) << 32)
+
+/* Ids from @from on are this daemon's to give, and never another's. */
+static int reserve_ids(struct server *server, uint64_t from)
+{
+	const struct lock lock = { server->seal_key, from + IDS_AT_ONCE };
+	ssize_t n = pwrite(server->lock_fd, &lock, sizeof(lock), 0);
+
+	if (n != (ssize_t)sizeof(lock))
+		return n < 0 ? -errno : -EIO;
+	server->ids_end = lock.next_id;
+	return 0;
+}
+
+/* A new key if there is none, or if all ids were used with it. */
+static int read_lock(struct server *server)
+{
+	struct lock lock;
+	ssize_t n = pread(server->lock_fd, &lock, sizeof(lock), 0);
+
 	if (n < 0)
 		return -errno;
-	if (getrandom(key, sizeof(*key), 0) != (ssize_t)sizeof(*key))
-		return -EIO;
-	n = pwrite(fd, key, sizeof(*key), 0);
-	return n == (ssize_t)sizeof(*key) ? 0 : n < 0 ? -errno : -EIO;
+	if (n != (ssize_t)sizeof(lock) || lock.next_id > ID_MAX) {
+		lock.next_id = 1;
+		if (getrandom(&lock.key, sizeof(lock.key), 0) !=
+		    (ssize_t)sizeof(lock.key))
+			return -EIO;
+	}
+	server->seal_key = lock.key;
+	server->next_session = server->next_queue = lock.next_id;
+	return reserve_ids(server, lock.next_id);
+}
+
+uint64_t spawn_fresh_id(struct server *server, const struct idmap *map,
+			uint64_t *next)
+{
+	uint64_t id = idmap_fresh(map, *next);
+	int ret = id < server->ids_end ? 0 : reserve_ids(server, id);
+
+	if (ret)
+		log_err("%s/lock: %s", server->engines_dir, strerror(-ret));
+	*next = id + 1;
+	return id;
 }
 
 static int lock_dir(struct server *server)
@@ -51,14 +90,12 @@ static int lock_dir(struct server *server)
 	/* Locked, but its last owner has removed it on the way out. */
 	if (!ret && !st.st_nlink)
 		ret = -ESTALE;
-	if (!ret)
-		ret = get_key(server, fd);
 	if (ret) {
 		close(fd);
 		return ret;
 	}
 	server->lock_fd = fd;
-	return 0;
+	return read_lock(server);
 }
 
 int spawn_open_dir(struct server *server)
@@ -185,6 +222,27 @@ static void engine_path(char *path, size_t size)
 	snprintf(path, size, "%s", SHARQ_LIBEXECDIR "/" ENGINE_NAME);
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/*
+ * Of what some user made, the child's copy may by now be the last: it may linger,
+ * and not at this user's expense. An interrupted close doesn't.
+ */
+static int close_others(void)
+{
+	const struct sigaction hurry = { .sa_handler = on_alarm };
+	int ret;
+
+	sigaction(SIGALRM, &hurry, NULL);
+	ualarm(1000, 1000);
+	ret = close_range(LISTEN_FD + 1, ~0U, 0);
+	ualarm(0, 0);
+	return ret;
+}
+
 /* In the child. The two may stand where the other has to go: move both. */
 static void become_engine(const char *path, const char *uid, const char *gid,
 			  int control, int listener)
@@ -195,7 +253,7 @@ static void become_engine(const char *path, const char *uid, const char *gid,
 	/* A terminal's ^C is for the daemon, which then stops its engines. */
 	setsid();
 	if (c < 0 || l < 0 || dup2(c, CONTROL_FD) < 0 ||
-	    dup2(l, LISTEN_FD) < 0 || close_range(LISTEN_FD + 1, ~0U, 0))
+	    dup2(l, LISTEN_FD) < 0 || close_others())
 		_exit(126);
 	execl(path, ENGINE_NAME, "--uid", uid, "--gid", gid, (char *)NULL);
 	dprintf(STDERR_FILENO, "sharqd: can't run %s: %s\n", path,

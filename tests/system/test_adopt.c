@@ -95,7 +95,7 @@ static void session(int sock, uint64_t id, int pidfd)
 		       seal_id(&key, SEAL_SESSION, getuid(), id));
 }
 
-static int memory(size_t size, int seals)
+static int memory(uint64_t size, int seals)
 {
 	int fd = memfd_create("lie", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -150,7 +150,7 @@ static void tell_same_session_twice(int sock)
 
 static void tell_many_sessions(int sock)
 {
-	for (uint64_t id = 1; id <= 50; id++)
+	for (uint64_t id = 1; id <= 2 * 65536 + 1; id++)
 		session(sock, id, -1);
 }
 
@@ -182,16 +182,19 @@ static void tell_odd_address(int sock)
 	region(sock, PIECE + 1, PIECE, memory(PIECE, SEALS));
 }
 
+/* Larger than arena-per-user can be set to. */
 static void tell_large(int sock)
 {
+	const uint64_t size = (UINT64_C(1) << 46) + PIECE;
+
 	session(sock, SESSION, -1);
-	region(sock, PIECE, 32 << 20, memory(32 << 20, SEALS));
+	region(sock, PIECE, size, memory(size, SEALS));
 }
 
 static void tell_many_regions(int sock)
 {
 	session(sock, SESSION, -1);
-	for (int i = 1; i < 10; i++)
+	for (int i = 1; i <= 257; i++)
 		region(sock, (uint64_t)i * PIECE, PIECE, memory(PIECE, SEALS));
 }
 
@@ -227,7 +230,7 @@ static const struct lie lies[] = {
 	{ "another's queue", tell_others_queue, "no sharqd gave it" },
 	{ "no pidfd", tell_no_pidfd, "makes no sense" },
 	{ "session twice", tell_same_session_twice, "makes no sense" },
-	{ "many sessions", tell_many_sessions, "more than 8 sessions" },
+	{ "many sessions", tell_many_sessions, "more than 131072 sessions" },
 	{ "no memfd", tell_no_memfd, "makes no sense" },
 	{ "unsealed memfd", tell_unsealed, "makes no sense" },
 	{ "short memfd", tell_short, "makes no sense" },
@@ -315,8 +318,7 @@ static void lie_is_found_out(const struct lie *lie, uid_t uid)
 	pid_t pid;
 
 	printf("  %s\n", lie->name);
-	daemon_start(&d, "[limits]\nclients-per-user = 4\n"
-			 "regions-per-client = 4\narena-per-user = 16M\n");
+	daemon_start(&d, NULL);
 	daemon_kill(&d);
 	unlink(d.log);
 	read_key(&d);
@@ -348,11 +350,43 @@ static void p13_engine_that_lies_is_killed(void)
 		lie_is_found_out(&lies[i], uid);
 }
 
+static void one_more_main(void *socket)
+{
+	struct peer p;
+
+	CHECK(!peer_try(&p, socket), "a client above the limit is served");
+}
+
+/* What there is goes on, above all of them; nothing new is had. */
+static void p14_limits_lowered_harm_no_engine(void)
+{
+	struct neighbour n[3];
+	struct daemon d;
+
+	need_root();
+	daemon_start(&d, NULL);
+	for (int i = 0; i < 3; i++)
+		neighbour_start(&n[i], d.socket, UID_A);
+	daemon_kill(&d);
+	daemon_config(&d, "[limits]\nclients-per-user = 1\nqueues = 1\n"
+			  "queues-per-user = 1\narena-per-user = 4096\n"
+			  "regions-per-client = 1\n");
+	daemon_spawn(&d);
+	join(spawn(UID_A, one_more_main, d.socket), 10000);
+	for (int i = 0; i < 3; i++) {
+		neighbour_advances(&n[i], 20, 5000);
+		neighbour_stop(&n[i], false);
+	}
+	daemon_stop(&d);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		{ "p13_engine_that_lies_is_killed",
 		  p13_engine_that_lies_is_killed, 120 },
+		{ "p14_limits_lowered_harm_no_engine",
+		  p14_limits_lowered_harm_no_engine, 60 },
 	};
 
 	return harness_main(argc, argv, tests,

@@ -64,7 +64,11 @@ static int lingering(int *peer)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	static char data[65536];
+	const int little = 4096;
 
+	/* Of thousands of them the kernel has to keep what was sent. */
+	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
 	CHECK(!bind(listener, (struct sockaddr *)&addr, len) &&
 		      !listen(listener, 1) &&
 		      !getsockname(listener, (struct sockaddr *)&addr, &len) &&
@@ -218,57 +222,143 @@ static bool refused(const char *socket)
 	return !ok;
 }
 
+/* The daemon's limit; of those that it refuses, too, it keeps twice as many. */
+#define CLOSING_MAX 1024
+
+/* @step: of the two sides in turn, what they have done */
 struct pile {
 	const char *socket;
-	uint32_t *began;
+	uint32_t *step;
 };
+
+static void step_done(const struct pile *pile, uint32_t step)
+{
+	__atomic_store_n(pile->step, step, __ATOMIC_RELEASE);
+}
+
+static bool step_is(const struct pile *pile, uint32_t step)
+{
+	return __atomic_load_n(pile->step, __ATOMIC_ACQUIRE) == step;
+}
+
+/* On a connection that there was before. Return: the error that they end with, or 0. */
+static int make_queues(struct peer *p)
+{
+	Sharq__Pb__QueueCreate create = SHARQ__PB__QUEUE_CREATE__INIT;
+	Sharq__Pb__Request req = SHARQ__PB__REQUEST__INIT;
+
+	create.depth = 8;
+	req.body_case = SHARQ__PB__REQUEST__BODY_QUEUE_CREATE;
+	req.queue_create = &create;
+	for (int i = 0; i < 2 * CLOSING_MAX; i++) {
+		Sharq__Pb__ServerMessage *msg = peer_call(p, &req, NULL, NULL);
+		int code = msg ? msg->reply->code : -EPIPE;
+		uint64_t id = msg && !code ? msg->reply->queue_created->queue
+					   : 0;
+
+		if (msg)
+			sharq__pb__server_message__free_unpacked(msg, NULL);
+		if (code)
+			return code;
+		CHECK_EQ(peer_destroy(p, id), 0);
+	}
+	return 0;
+}
 
 static void pile_up(void *arg)
 {
-	struct pile *pile = arg;
+	static int socks[3 * CLOSING_MAX], slow[3 * CLOSING_MAX];
+	const struct pile *pile = arg;
 	const char *socket = pile->socket;
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int sock, first;
 	struct rlimit lim;
-	int sock, slow;
+	struct peer p;
 
 	/* So many may be in flight. */
 	getrlimit(RLIMIT_NOFILE, &lim);
 	lim.rlim_cur = lim.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &lim);
+	peer_open(&p, socket);
+	step_done(pile, 1);
+	EVENTUALLY(step_is(pile, 2), 5000);
 	sock = peer_socket(socket);
-	slow = give_away(sock, "?", 1, 1);
+	first = give_away(sock, "?", 1, 1);
 	close(sock);
-	__atomic_store_n(pile->began, 1, __ATOMIC_RELEASE);
-	/* Behind the first. The daemon's limit is 1024. */
-	for (int i = 0; i < 1100; i++) {
-		sock = peer_socket(socket);
-		peer_send_fds(sock, "?", 1, &null, 1);
-		close(sock);
+	step_done(pile, 3);
+	/* Behind the first: the other ends of queues. */
+	CHECK_EQ(make_queues(&p), -EDQUOT);
+	CHECK(refused(socket), "there is room for another connection");
+	step_done(pile, 4);
+	EVENTUALLY(step_is(pile, 5), 5000);
+	/* And what connections bring that are refused. Each would linger. */
+	for (int i = 0; i < 3 * CLOSING_MAX; i++) {
+		socks[i] = peer_socket(socket);
+		slow[i] = give_away(socks[i], "?", 1, 1);
 	}
-	EVENTUALLY(refused(socket), 5000);
-	/* Reset by its peer it doesn't linger any more, and all end. */
-	close(slow);
+	step_done(pile, 6);
+	for (int i = 0; i < 3 * CLOSING_MAX; i++)
+		CHECK(peer_ended(socks[i], 10000), "%d isn't refused", i);
+	step_done(pile, 7);
+	/* Reset by their peers they don't linger any more, and all end. */
+	close(first);
+	for (int i = 0; i < 3 * CLOSING_MAX; i++)
+		close(slow[i]);
 	EVENTUALLY(!refused(socket), 5000);
 }
 
 /* What can't be closed piles up to a limit, which is its own user's. */
-static void p13_what_cant_be_closed_is_counted(void)
+static void p13_what_cant_be_closed_is_bounded(void)
 {
 	struct daemon d;
 	struct pile pile = { d.socket, shared_alloc(4096) };
+	unsigned int fds, now, most = 0;
 	pid_t pid;
 
 	need_root();
 	daemon_start(&d, NULL);
-	stand_still(d.pid);
 	pid = spawn(UID_A, pile_up, &pile);
-	EVENTUALLY(__atomic_load_n(pile.began, __ATOMIC_ACQUIRE), 10000);
+	EVENTUALLY(step_is(&pile, 1), 5000);
+	stand_still(d.pid);
+	step_done(&pile, 2);
+	EVENTUALLY(step_is(&pile, 3), 5000);
 	kill(d.pid, SIGCONT);
 	for (int i = 0; i < 20; i++)
 		daemon_serves(&d);
+	EVENTUALLY(step_is(&pile, 4), 20000);
+	stand_still(d.pid);
+	fds = proc_fds(d.pid);
+	CHECK(fds > CLOSING_MAX, "%u descriptors: nothing piled up", fds);
+	step_done(&pile, 5);
+	EVENTUALLY(step_is(&pile, 6), 20000);
+	kill(d.pid, SIGCONT);
+	while (!step_is(&pile, 7) && pid_alive(pid)) {
+		now = proc_fds(d.pid);
+		most = now > most ? now : most;
+	}
+	/* Twice the limit, and what is being accepted. */
+	CHECK(most < fds + CLOSING_MAX + 128, "%u descriptors, before %u", most,
+	      fds);
 	join(pid, 20000);
 	daemon_serves(&d);
 	daemon_stop(&d);
+}
+
+/* More connections than are accepted before it stops; the last brings it. */
+static void p13_lingering_descriptor_unaccepted_stops_no_end(void)
+{
+	int socks[200];
+	struct daemon d;
+
+	daemon_start(&d, NULL);
+	stand_still(d.pid);
+	for (int i = 0; i < 200; i++)
+		socks[i] = peer_socket(d.socket);
+	give_away(socks[199], "?", 1, 1);
+	kill(d.pid, SIGTERM);
+	kill(d.pid, SIGCONT);
+	CHECK_EQ(daemon_wait(&d, 10000), 0);
+	for (int i = 0; i < 200; i++)
+		close(socks[i]);
 }
 
 int main(int argc, char **argv)
@@ -282,8 +372,10 @@ int main(int argc, char **argv)
 		  p13_lingering_descriptor_refused_stops_nobody, 60 },
 		{ "p13_lingering_descriptor_in_a_queue_stops_nobody",
 		  p13_lingering_descriptor_in_a_queue_stops_nobody, 60 },
-		{ "p13_what_cant_be_closed_is_counted",
-		  p13_what_cant_be_closed_is_counted, 60 },
+		{ "p13_what_cant_be_closed_is_bounded",
+		  p13_what_cant_be_closed_is_bounded, 60 },
+		{ "p13_lingering_descriptor_unaccepted_stops_no_end",
+		  p13_lingering_descriptor_unaccepted_stops_no_end, 60 },
 	};
 
 	return harness_main(argc, argv, tests,

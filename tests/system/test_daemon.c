@@ -219,7 +219,8 @@ static void p14_region_asked_for_in_vain_leaves_its_address_free(void)
 	struct rawq q;
 	pid_t engine;
 
-	daemon_start(&d, NULL);
+	/* Nor does it count. */
+	daemon_start(&d, "[limits]\nregions-per-client = 1\n");
 	peer_open(&other, d.socket);
 	peer_open(&p, d.socket);
 	rawq_open(&p, 8, &q);
@@ -646,11 +647,48 @@ static void second_daemon_refused(void)
 	daemon_stop(&d);
 }
 
+/*
+ * What an engine was sealed ids with stays, and so no id may have a second owner:
+ * not even where nothing is left of the first.
+ */
+static void p13_ids_are_never_given_twice(void)
+{
+	uint64_t session, queue;
+	struct daemon d;
+	struct peer p;
+	struct rawq q;
+	pid_t engine;
+
+	daemon_start(&d, NULL);
+	peer_open(&p, d.socket);
+	rawq_open(&p, 8, &q);
+	session = p.session;
+	queue = q.id;
+	engine = peer_engine(&p, q.id);
+	daemon_kill(&d);
+	kill(engine, SIGKILL);
+	EVENTUALLY(!pid_alive(engine), 5000);
+	rawq_close(&q);
+	peer_close(&p);
+	daemon_spawn(&d);
+	peer_open(&p, d.socket);
+	rawq_open(&p, 8, &q);
+	CHECK(p.session > session, "session %llu, before %llu",
+	      (unsigned long long)p.session, (unsigned long long)session);
+	CHECK(q.id > queue, "queue %llu, before %llu", (unsigned long long)q.id,
+	      (unsigned long long)queue);
+	rawq_close(&q);
+	peer_close(&p);
+	daemon_stop(&d);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		{ "p14_region_asked_for_in_vain_leaves_its_address_free",
 		  p14_region_asked_for_in_vain_leaves_its_address_free, 30 },
+		{ "p13_ids_are_never_given_twice",
+		  p13_ids_are_never_given_twice, 60 },
 		{ "p14_daemon_killed_and_replaced",
 		  p14_daemon_killed_and_replaced, 60 },
 		{ "p5_client_gone_without_daemon",
