@@ -64,11 +64,14 @@ static int lingering(int *peer)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	static char data[65536];
-	const int little = 4096;
+	const int little = 4096, more = 16384;
 
-	/* Of thousands of them the kernel has to keep what was sent. */
+	/*
+	 * Of thousands of them the kernel has to keep what was sent. More than the
+	 * peer has room for, or all of it would arrive, and nothing linger.
+	 */
 	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
-	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
+	setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &more, sizeof(more));
 	CHECK(!bind(listener, (struct sockaddr *)&addr, len) &&
 		      !listen(listener, 1) &&
 		      !getsockname(listener, (struct sockaddr *)&addr, &len) &&
@@ -274,6 +277,7 @@ static void pile_up(void *arg)
 	const char *socket = pile->socket;
 	int sock, first;
 	struct rlimit lim;
+	struct rawq q;
 	struct peer p;
 
 	/* So many may be in flight. */
@@ -281,6 +285,9 @@ static void pile_up(void *arg)
 	lim.rlim_cur = lim.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &lim);
 	peer_open(&p, socket);
+	/* An engine that is started later may have the last copy, and give it up. */
+	rawq_open(&p, 8, &q);
+	rawq_close(&q);
 	step_done(pile, 1);
 	EVENTUALLY(step_is(pile, 2), 5000);
 	sock = peer_socket(socket);
