@@ -13,7 +13,7 @@
 
 /* Interrupts a close; nobody else here uses it. */
 #define HURRY SIGURG
-#define HURRY_NS 1000000
+#define HURRY_NS 4000000
 
 struct closing {
 	STAILQ_ENTRY(closing) link;
