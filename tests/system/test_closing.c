@@ -345,8 +345,8 @@ static void p13_what_cant_be_closed_is_bounded(void)
 		now = proc_fds(d.pid);
 		most = now > most ? now : most;
 	}
-	/* Twice the limit, what is being accepted, and what a busy machine leaves. */
-	CHECK(most < fds + CLOSING_MAX + 384, "%u descriptors, before %u", most,
+	/* Twice the limit, and what is being accepted. */
+	CHECK(most < fds + CLOSING_MAX + 128, "%u descriptors, before %u", most,
 	      fds);
 	join(pid, 20000);
 	daemon_serves(&d);
