@@ -13,7 +13,9 @@
 
 /* Interrupts a close; nobody else here uses it. */
 #define HURRY SIGURG
-#define HURRY_NS 4000000
+/* So often at most for what is one too many, and so long each time. */
+#define HURRIES 16
+#define HURRY_NS 250000
 
 struct closing {
 	STAILQ_ENTRY(closing) link;
@@ -122,22 +124,32 @@ static bool start_thread(struct closer *c)
 	return !ret;
 }
 
+static void add_ns(struct timespec *ts, long ns)
+{
+	ts->tv_nsec += ns;
+	if (ts->tv_nsec >= 1000000000) {
+		ts->tv_nsec -= 1000000000;
+		ts->tv_sec++;
+	}
+}
+
 /*
- * What lingers ends when it is interrupted. It is waited for, or more could come
- * than go; not for long, as there may be what can't be interrupted.
+ * What lingers ends when it is interrupted. The thread is waited for until no more
+ * is left than may be, or more could come than go; not for long, as there may be
+ * what can't be interrupted. What is late is made up for by the next. It is
+ * interrupted anew all the time: a signal between two closes is lost.
  */
 static void hurry(struct closer *c)
 {
 	struct timespec until;
 
-	pthread_kill(c->thread, HURRY);
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += HURRY_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
+	for (int i = 0; i < HURRIES && c->count > c->max; i++) {
+		pthread_kill(c->thread, HURRY);
+		add_ns(&until, HURRY_NS);
+		pthread_cond_clockwait(&c->closed, &c->lock, CLOCK_MONOTONIC,
+				       &until);
 	}
-	pthread_cond_clockwait(&c->closed, &c->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* Without memory or a thread it stays open, and counted. */
@@ -153,7 +165,7 @@ void closer_close(struct closer *c, int fd)
 	}
 	if (!c->runs)
 		c->runs = start_thread(c);
-	if (c->runs && c->count > c->max)
+	if (c->runs)
 		hurry(c);
 	pthread_mutex_unlock(&c->lock);
 }
