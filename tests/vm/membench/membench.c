@@ -1,35 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * For the benchmark: write a number to /sys/kernel/debug/membench, and the
- * kernel's memcpy() copies 1 MiB so often. GAP: as in ../tests/bench.c.
+ * kernel's memcpy() copies 1 MiB so often: of memory that lies together, GAP as in
+ * ../tests/bench.c; or, with two addresses behind the number, to the first of them
+ * from the second, whose pages are pinned once for that.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
-#include <linux/kstrtox.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 
 #define GAP (68 * PAGE_SIZE)
+#define PAGES (SZ_1M / PAGE_SIZE)
 
 static struct dentry *entry;
 static void *from, *to;
 
-static ssize_t membench_write(struct file *file, const char __user *text,
-			      size_t size, loff_t *pos)
+static void copy_together(unsigned int times)
 {
-	unsigned int times;
-	int ret = kstrtouint_from_user(text, size, 10, &times);
-
-	if (ret)
-		return ret;
 	while (times--) {
 		memcpy(to + GAP, from, SZ_1M);
 		cond_resched();
 	}
-	return size;
+}
+
+static int pin(unsigned long addr, unsigned int flags, struct page **pages)
+{
+	int n = pin_user_pages_fast(addr, PAGES, flags, pages);
+
+	if (n > 0 && n < PAGES)
+		unpin_user_pages(pages, n);
+	return n == PAGES ? 0 : -EFAULT;
+}
+
+static int copy_pages(unsigned int times, unsigned long dst, unsigned long src)
+{
+	static struct page *dsts[PAGES], *srcs[PAGES];
+	int ret = pin(src, 0, srcs);
+
+	if (ret)
+		return ret;
+	ret = pin(dst, FOLL_WRITE, dsts);
+	if (ret)
+		goto unpin;
+	while (times--) {
+		for (unsigned int i = 0; i < PAGES; i++)
+			memcpy(page_address(dsts[i]), page_address(srcs[i]),
+			       PAGE_SIZE);
+		cond_resched();
+	}
+	unpin_user_pages_dirty_lock(dsts, PAGES, true);
+unpin:
+	unpin_user_pages(srcs, PAGES);
+	return ret;
+}
+
+/* One writer at a time. */
+static ssize_t membench_write(struct file *file, const char __user *from_user,
+			      size_t size, loff_t *pos)
+{
+	unsigned long dst, src;
+	unsigned int times;
+	char text[80] = {};
+	int n, ret = 0;
+
+	if (size >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, from_user, size))
+		return -EFAULT;
+	n = sscanf(text, "%u %lu %lu", &times, &dst, &src);
+	if (n == 1)
+		copy_together(times);
+	else
+		ret = n == 3 ? copy_pages(times, dst, src) : -EINVAL;
+	return ret ? ret : size;
 }
 
 static const struct file_operations membench_fops = {
