@@ -11,7 +11,7 @@
 #include "sdxi_hw.h"
 #include "sharq_ioctl.h"
 
-#define PLAIN_DEPTH 64U
+#define PLAIN_DEPTH 256U
 
 /*
  * struct plain - such a queue

@@ -195,31 +195,106 @@ static pid_t owner_of_a_secret(uint8_t *p, int over)
 	return pid;
 }
 
+/*
+ * struct secret - a page that is @owner's alone, and mustn't change
+ * @frame: of it
+ */
+struct secret {
+	pid_t owner;
+	int over[2];
+	uint64_t frame;
+};
+
+static struct secret secret_new(int pagemap)
+{
+	uint8_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct secret s;
+
+	ck_assert(p != MAP_FAILED);
+	ck_assert(!pipe(s.over));
+	memset(p, 0x99, PAGE);
+	s.frame = frame(pagemap, p);
+	s.owner = owner_of_a_secret(p, s.over[0]);
+	ck_assert(!munmap(p, PAGE));
+	return s;
+}
+
+static void secret_kept(const struct secret *s)
+{
+	ck_assert(write(s->over[1], "", 1) == 1);
+	reap_well(s->owner);
+	close(s->over[0]);
+	close(s->over[1]);
+}
+
 START_TEST(p11_page_tables_freed_and_used_anew_lead_nowhere)
 {
 	struct sdxi_ring r = sdxi_ring_new();
-	uint8_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int kpageflags = broker_open("/proc/kpageflags", O_RDONLY);
 	int pagemap = open_of(getpid(), "pagemap");
+	struct secret secret = secret_new(pagemap);
 	unsigned int anew = 0;
-	uint64_t secret;
-	int over[2];
-	pid_t owner;
 
 	ck_assert_int_ge(kpageflags, 0);
-	ck_assert(p != MAP_FAILED);
-	ck_assert(!pipe(over));
-	memset(p, 0x99, PAGE);
-	secret = frame(pagemap, p);
-	owner = owner_of_a_secret(p, over[0]);
-	ck_assert(!munmap(p, PAGE));
 	for (unsigned int i = 0; i < ROUNDS && !anew; i++)
-		anew = try_tables(&r, kpageflags, pagemap, secret);
+		anew = try_tables(&r, kpageflags, pagemap, secret.frame);
 	ck_assert_msg(anew, "no page table's page was used anew");
-	ck_assert(write(over[1], "", 1) == 1);
-	reap_well(owner);
+	secret_kept(&secret);
 	close(kpageflags);
+	close(pagemap);
+	sdxi_ring_free(&r);
+	sdxi_all_gone();
+}
+END_TEST
+
+/* ---- the kernel's own, by ../kerneltable ---- */
+
+#define KERNELTABLE "/sys/kernel/debug/kerneltable"
+
+static uint64_t mapped_by_it(void)
+{
+	char text[32] = "";
+	int fd = broker_open(KERNELTABLE, O_RDONLY);
+	uint64_t at;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	at = strtoull(text, NULL, 10);
+	ck_assert(at >> 63);
+	return at;
+}
+
+static void none_is_reached(struct sdxi_ring *r, uint64_t at)
+{
+	for (uint64_t i = 0; i < HUGE_PAGE; i += HUGE_PAGE / 8)
+		sdxi_unreachable(r, at + i);
+}
+
+START_TEST(p11_the_kernels_page_tables_freed_and_used_anew_lead_nowhere)
+{
+	struct sdxi_ring r = sdxi_ring_new();
+	int pagemap = open_of(getpid(), "pagemap"), ret;
+	struct secret secret = secret_new(pagemap);
+	char text[32];
+	uint64_t at;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		ret = broker_load("kerneltable", "");
+		ck_assert_msg(!ret, "kerneltable: %s", strerror(-ret));
+		at = mapped_by_it();
+		/* The function's walk goes by it, as far as the page. */
+		none_is_reached(&r, at);
+		snprintf(text, sizeof(text), "%llu",
+			 (unsigned long long)secret.frame);
+		ret = broker_write(KERNELTABLE, text);
+		ck_assert_msg(!ret, "the page table: %s", strerror(-ret));
+		none_is_reached(&r, at);
+		ck_assert(!broker_unload("kerneltable"));
+		none_is_reached(&r, at);
+	}
+	secret_kept(&secret);
 	close(pagemap);
 	sdxi_ring_free(&r);
 	sdxi_all_gone();
@@ -231,5 +306,8 @@ Suite *guest_suite(void)
 	Suite *s = suite_create("sdxi tables");
 
 	GUEST_ADD(s, p11_page_tables_freed_and_used_anew_lead_nowhere, 60);
+	GUEST_ADD(s,
+		  p11_the_kernels_page_tables_freed_and_used_anew_lead_nowhere,
+		  60);
 	return s;
 }
