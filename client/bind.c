@@ -75,11 +75,18 @@ static bool answer_fits(const struct sharq_queue *q, const struct sharq_bind *b)
 				  b->map_size);
 }
 
-/* The kernel sees to it that a child doesn't inherit the mapping. */
+/*
+ * The kernel sees to it that a child doesn't inherit the mapping. @above: NULL, or
+ * another that it is to lie below, if there is room: all of them begin with what
+ * each submission stores to, and a cache that looks lines up by a hash of their
+ * address (AMD's) may not keep two that lie anywhere, as it does of neighbours.
+ */
 static int map_part(struct sharq_queue *q, const char *what, size_t size,
-		    uint64_t offset, void **at)
+		    uint64_t offset, void *above, void **at)
 {
-	*at = mmap64(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd,
+	void *wish = above ? (uint8_t *)above - size : NULL;
+
+	*at = mmap64(wish, size, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd,
 		     (off64_t)offset);
 	if (*at == MAP_FAILED)
 		return fail(q->s, -errno, "can't map the queue's %s: %s", what,
@@ -90,7 +97,7 @@ static int map_part(struct sharq_queue *q, const char *what, size_t size,
 static int map_rings(struct sharq_queue *q, const struct sharq_bind *b)
 {
 	void *at;
-	int rc = map_part(q, "rings", b->map_size, b->map_offset, &at);
+	int rc = map_part(q, "rings", b->map_size, b->map_offset, NULL, &at);
 
 	if (rc)
 		return rc;
@@ -115,7 +122,8 @@ static int start_context(struct sharq_queue *q, const struct sharq_bind *b,
 		.caps = { .ops = b->ops, .max_transfer = b->max_transfer },
 		.bell = bell,
 	};
-	int rc = map_part(q, "context", b->area_size, b->area_offset, &m.area);
+	int rc = map_part(q, "context", b->area_size, b->area_offset, bell,
+			  &m.area);
 
 	if (rc)
 		return rc;
@@ -139,7 +147,8 @@ static int make_kicker(struct sharq_queue *q, const struct sharq_bind *b)
 	int rc = 0;
 
 	if (b->path == SHARQ_BIND_DIRECT)
-		rc = map_part(q, "doorbell", page, b->bell_offset, &bell);
+		rc = map_part(q, "doorbell", page, b->bell_offset, q->ring,
+			      &bell);
 	if (rc)
 		return rc;
 	rc = kicker_new(&q->kicker, bell);

@@ -10,9 +10,11 @@
 
 #define PAGE 4096U
 
-static void *pages(size_t size)
+/* As the library maps a queue's parts: below another, if there is one. */
+static void *pages(size_t size, void *above)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	void *wish = above ? (uint8_t *)above - size : NULL;
+	void *p = mmap(wish, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
@@ -32,7 +34,7 @@ static int make_context(struct plain *p)
 
 	p->q->area_size = (sdxi_area_size(PLAIN_DEPTH) + PAGE - 1) &
 			  ~(PAGE - 1ULL);
-	m.area = p->q->area = pages(p->q->area_size);
+	m.area = p->q->area = pages(p->q->area_size, p->bell);
 	if (!m.area)
 		return -ENOMEM;
 	p->area = m.area;
@@ -48,8 +50,8 @@ static int make_direct(struct plain *p)
 	struct sharq_queue *q = p->q;
 
 	q->map_size = (l.size + PAGE - 1) & ~(PAGE - 1);
-	q->ring = p->ring = pages(q->map_size);
-	p->bell = pages(PAGE);
+	q->ring = p->ring = pages(q->map_size, NULL);
+	p->bell = pages(PAGE, p->ring);
 	if (!p->ring || !p->bell)
 		return -ENOMEM;
 	/* As the module's device has it, always. */
