@@ -116,7 +116,8 @@ const char *sharq_connect_strerror(int err, const char *socket, char *buf,
 	case EDQUOT:
 		snprintf(buf, size,
 			 "%s: your user has as many connections as sharqd "
-			 "allows (clients-per-user): close some",
+			 "allows (clients-per-user), or has left it too much "
+			 "to clear up: close some",
 			 path);
 		break;
 	case EUSERS:

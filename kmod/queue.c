@@ -216,6 +216,7 @@ static void do_later(struct work_struct *work)
 		container_of(work, struct sharq_queue, later_work);
 
 	sharq_sched_go_on(q);
+	sharq_batch_answer(q);
 	sharq_tell_all(q);
 	sharq_queue_put(q);
 }
@@ -244,6 +245,7 @@ static void queue_init(struct sharq_queue *q)
 	INIT_LIST_HEAD(&q->pending);
 	INIT_LIST_HEAD(&q->ready);
 	INIT_LIST_HEAD(&q->ended);
+	init_llist_head(&q->answers);
 }
 
 static void bake_in(struct sharq_queue *q, const struct sharq_ctl_create *c,

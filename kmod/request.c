@@ -194,7 +194,7 @@ void sharq_request_complete(struct sharq_request *r, bool tell)
 	if (tell)
 		sharq_tell(q);
 
-	sharq_sched_done(q, r->desc.flags, r->cqe.status);
+	sharq_sched_done(r);
 	if (r->batch)
 		sharq_batch_put(r->batch);
 	kmem_cache_free(requests, r);

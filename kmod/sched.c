@@ -19,6 +19,8 @@
  */
 #define RELEASE_MAX 256
 #define RELEASE_FEW 16
+/* So many are made ready in one go, while others wait for the lock. */
+#define READY_MAX 64
 /* To let go of more pages takes as long as copying many of them. */
 #define FEW_PAGES 64
 
@@ -137,7 +139,8 @@ static bool is_heavy(const struct sharq_request *r)
 	unsigned int pages = 0;
 
 	for (unsigned int i = 0; i < r->nbufs; i++)
-		if (r->buf[i].kind == SHARQ_BUF_PINNED)
+		if (r->buf[i].kind == SHARQ_BUF_PINNED ||
+		    r->buf[i].kind == SHARQ_BUF_STAGED)
 			pages += r->buf[i].nr;
 	return pages > FEW_PAGES;
 }
@@ -161,7 +164,7 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q,
 			  unsigned int max) __must_hold(&dev->lock)
 {
 	struct sharq_request *r;
-	unsigned int n = 0;
+	unsigned int n = 0, ready = 0;
 	bool posted = false;
 
 	if (q->releasing)
@@ -170,6 +173,11 @@ static void empty_pending(struct sharq_device *dev, struct sharq_queue *q,
 	while (n < max && (r = take_pending(q))) {
 		if (!r->settled && !r->staged) {
 			make_ready(dev, r);
+			if (++ready % READY_MAX == 0) {
+				spin_unlock(&dev->lock);
+				cond_resched();
+				spin_lock(&dev->lock);
+			}
 			continue;
 		}
 		if (r->settled && is_heavy(r)) {
@@ -263,15 +271,18 @@ void sharq_sched_staged(struct sharq_request *r)
 		sharq_request_complete(r, true);
 }
 
-void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status)
+void sharq_sched_done(const struct sharq_request *r)
 {
+	struct sharq_queue *q = r->queue;
 	struct sharq_device *dev = q->dev;
+	u16 flags = r->desc.flags;
 
 	spin_lock(&dev->lock);
+	dev->busy -= r->has_slot;
 	/* A dead queue's requests don't wait for each other. */
 	if (flags & SHARQ_DESC_LINK && !q->canceled) {
 		q->link_wait = false;
-		q->link_failed = status != SHARQ_OK;
+		q->link_failed = r->cqe.status != SHARQ_OK;
 	}
 	q->unfinished--;
 	if (flags & (SHARQ_DESC_FENCE | SHARQ_DESC_LINK)) {
@@ -333,7 +344,6 @@ void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 	r->served += bytes;
 	r->begun = true;
 	q->in_device--;
-	dev->busy--;
 	if (!finished && q->canceled) {
 		settle_dead(r);
 		finished = true;
@@ -343,9 +353,16 @@ void sharq_slice_done(struct sharq_request *r, u32 bytes, bool finished)
 		complete_later(q, r);
 	if (!finished)
 		make_ready(dev, r);
-	/* A completion comes before others get more: it dispatches, then. */
-	if (!finished || r->staged || heavy)
+	/*
+	 * A completion comes before others get more: then its slot is kept until it
+	 * is posted.
+	 */
+	if (!finished || r->staged || heavy) {
+		dev->busy--;
 		dispatch(dev);
+	} else {
+		r->has_slot = true;
+	}
 	spin_unlock(&dev->lock);
 	if (!finished || heavy)
 		return;

@@ -215,20 +215,23 @@ void sdxi_bonds_close(struct sdxi_bonds *b)
 	compat_sva_disable(b->dev);
 }
 
+/* The notifier first: a signal ends that, and here a bond can't be undone. */
 static int make(struct sdxi_bonds *b, struct sdxi_bond *bond)
 {
 	int ret;
 
-	bond->sva = compat_sva_bind(b->dev, current->mm);
-	if (IS_ERR(bond->sva))
-		return PTR_ERR(bond->sva);
-	bond->pasid = iommu_sva_get_pasid(bond->sva);
 	bond->mn.ops = &notifier_ops;
 	init_completion(&bond->released);
 	ret = mmu_notifier_register(&bond->mn, current->mm);
 	if (ret)
-		iommu_sva_unbind_device(bond->sva);
-	return ret;
+		return ret;
+	bond->sva = compat_sva_bind(b->dev, current->mm);
+	if (IS_ERR(bond->sva)) {
+		mmu_notifier_unregister(&bond->mn, current->mm);
+		return PTR_ERR(bond->sva);
+	}
+	bond->pasid = iommu_sva_get_pasid(bond->sva);
+	return 0;
 }
 
 /*

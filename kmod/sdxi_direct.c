@@ -52,10 +52,23 @@ static void fill_ctl(struct sdxi_direct *d, u64 addr)
 				   SDXI_CXT_CTL_SE | SDXI_CXT_CTL_VL);
 }
 
+/*
+ * The function refuses longer ones than its queue's: who stops the context may have
+ * to wait for one.
+ */
+static u64 longest_copy(const struct sdxi_direct *d)
+{
+	u64 value = FIELD_GET(SDXI_CAP1_MAX_BUFFER, d->s->cap1);
+
+	while (value && SDXI_BUFFER_BYTES(value - 1) >= d->q->caps.max_transfer)
+		value--;
+	return value;
+}
+
 /* No group of operations but what every context has: it needs no other. */
 static void write_l1(struct sdxi_direct *d)
 {
-	u64 buffer = FIELD_GET(SDXI_CAP1_MAX_BUFFER, d->s->cap1);
+	u64 buffer = longest_copy(d);
 	u64 at = d->s->direct_mem[d->num].dma;
 	struct sdxi_l1_ent *l1 = sdxi_fn_l1(d->s, d->num);
 

@@ -58,6 +58,7 @@
 #include <linux/eventfd.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -86,7 +87,7 @@ struct io_uring_cmd;
 /*
  * struct sharq_batch - a kick that waits for what it consumed (KICK_WAIT)
  * @refs: one for the kick while it consumes, one for each request; the last put
- *        completes @cmd
+ *        completes @cmd, a request's by way of @queue's @answers
  * @life: one for @refs, one for the URING_CMD, which may be canceled any time
  *        until it is answered; the last put frees
  * @cmd:  taken out, under @lock, by whoever completes it
@@ -97,6 +98,8 @@ struct sharq_batch {
 	spinlock_t lock; /* innermost */
 	struct io_uring_cmd *cmd;
 	int consumed;
+	struct sharq_queue *queue;
+	struct llist_node node;
 };
 
 enum sharq_buf_kind {
@@ -157,6 +160,7 @@ struct sharq_borrow {
  * @staged:   some buf is STAGED
  * @served:   bytes served by the device so far; the provider's to read
  * @begun:    was pushed before
+ * @has_slot: of the device, though that has answered: until it is posted
  * @budget:   how much the device is asked to do in the push that is unanswered
  * @priv:     the provider's: sharq_device_ops.extra bytes, or NULL
  * @extra:    how many
@@ -174,6 +178,7 @@ struct sharq_request {
 	bool settled;
 	bool staged;
 	bool begun;
+	bool has_slot;
 	u32 served;
 	u32 budget;
 	void *priv;
@@ -229,6 +234,7 @@ struct sharq_request {
  *   @rest:    and has left it to @later_work
  *   @ordered: requests with FENCE or LINK that aren't completed (an atomic: kick.c
  *             reads it without the lock, and only its own kicks raise it)
+ * @answers:   batches that are done, for @later_work to complete their kicks
  * @pinned:    bytes held by requests, against @pin_bytes
  *
  * Of a direct queue @sq_head, @cq_tail and @stats are written by what serves it
@@ -301,6 +307,7 @@ struct sharq_queue {
 	bool releasing;
 	bool rest;
 	atomic_t ordered;
+	struct llist_head answers;
 	atomic64_t pinned;
 
 	struct sharq_stager
@@ -415,6 +422,8 @@ int sharq_file_new(struct sharq_queue *q, struct file **file);
 int sharq_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 /* A request of the batch was completed, or its kick has ended. */
 void sharq_batch_put(struct sharq_batch *batch);
+/* Complete the kicks whose batches are done. */
+void sharq_batch_answer(struct sharq_queue *q);
 
 /* ---- kick.c ---- */
 
@@ -538,8 +547,8 @@ void sharq_post(struct sharq_queue *q, const struct sharq_cqe *cqes,
 void sharq_sched_add(struct sharq_queue *q, struct list_head *requests);
 /* The stager has copied in; or failed: then r->settled and r->cqe says so. */
 void sharq_sched_staged(struct sharq_request *r);
-/* It was posted with @status: what waited for it may go on. */
-void sharq_sched_done(struct sharq_queue *q, u16 flags, u16 status);
+/* It was posted: what waited for it may go on, and its slot is free. */
+void sharq_sched_done(const struct sharq_request *r);
 /* Let go what sharq_queue_later() was called for. sharq_tell_all() is to follow. */
 void sharq_sched_go_on(struct sharq_queue *q);
 /*

@@ -44,10 +44,8 @@ static void answer_consumed(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 COMPAT_URING_ANSWER(answer_in_task, answer_consumed)
 
-static void batch_done(struct kref *refs)
+static void answer_batch(struct sharq_batch *batch)
 {
-	struct sharq_batch *batch =
-		container_of(refs, struct sharq_batch, refs);
 	struct io_uring_cmd *cmd = take_cmd(batch);
 
 	if (cmd)
@@ -55,9 +53,33 @@ static void batch_done(struct kref *refs)
 	kref_put(&batch->life, batch_free);
 }
 
+static void answer_now(struct kref *refs)
+{
+	answer_batch(container_of(refs, struct sharq_batch, refs));
+}
+
+/* The ring may have an eventfd, and this who knows how many sleepers. */
+static void answer_later(struct kref *refs)
+{
+	struct sharq_batch *batch =
+		container_of(refs, struct sharq_batch, refs);
+
+	llist_add(&batch->node, &batch->queue->answers);
+	sharq_queue_later(batch->queue);
+}
+
 void sharq_batch_put(struct sharq_batch *batch)
 {
-	kref_put(&batch->refs, batch_done);
+	kref_put(&batch->refs, answer_later);
+}
+
+void sharq_batch_answer(struct sharq_queue *q)
+{
+	struct llist_node *done = llist_del_all(&q->answers);
+	struct sharq_batch *batch, *next;
+
+	done = llist_reverse_order(done);
+	llist_for_each_entry_safe(batch, next, done, node) answer_batch(batch);
 }
 
 /* Not by the client: io_uring's lock is held, current may be anybody. */
@@ -80,6 +102,7 @@ static int kick_and_wait(struct sharq_queue *q, struct io_uring_cmd *cmd,
 	kref_init(&batch->refs);
 	kref_init(&batch->life);
 	spin_lock_init(&batch->lock);
+	batch->queue = q;
 	ret = sharq_kick(q, count, issue_flags & IO_URING_F_NONBLOCK, batch);
 	if (ret > 0) {
 		batch->consumed = ret;
@@ -89,13 +112,17 @@ static int kick_and_wait(struct sharq_queue *q, struct io_uring_cmd *cmd,
 		io_uring_cmd_mark_cancelable(cmd, issue_flags);
 		ret = -EIOCBQUEUED;
 	}
-	sharq_batch_put(batch);
+	kref_put(&batch->refs, answer_now);
 	return ret;
 }
 
 #else
 
 void sharq_batch_put(struct sharq_batch *batch)
+{
+}
+
+void sharq_batch_answer(struct sharq_queue *q)
 {
 }
 

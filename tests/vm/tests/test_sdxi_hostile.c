@@ -133,6 +133,19 @@ START_TEST(p6_reserved_bits_end_the_queue)
 }
 END_TEST
 
+/* Who stops the context may have to wait for it. */
+START_TEST(p13_copy_longer_than_a_queues_ends_the_queue)
+{
+	uint8_t *p = memory(17 * MIB);
+
+	begin();
+	breaks("COPY of more than 16 MiB", sdxi_copy(p, p, 16 * MIB + 1));
+	breaks("COPY of 4 GiB", sdxi_copy(p, p, UINT32_MAX));
+	munmap(p, 17 * MIB);
+	finish();
+}
+END_TEST
+
 /* Nobody's interrupts, and no other's context. */
 START_TEST(p6_what_belongs_to_the_driver_ends_the_queue)
 {
@@ -605,6 +618,7 @@ Suite *guest_suite(void)
 	Suite *s = suite_create("sdxi hostile");
 
 	GUEST_ADD(s, p6_reserved_bits_end_the_queue, 60);
+	GUEST_ADD(s, p13_copy_longer_than_a_queues_ends_the_queue, 60);
 	GUEST_ADD(s, p6_what_belongs_to_the_driver_ends_the_queue, 60);
 	GUEST_ADD(s, p6_keys_that_it_has_not_end_the_queue, 60);
 	GUEST_ADD(s, p10_no_other_mapping_of_the_function_is_reached, 60);

@@ -260,6 +260,49 @@ START_TEST(p13_fuse_never_answers_and_another_comes_and_goes)
 }
 END_TEST
 
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+/* The first of its process. Signals interrupt it, and the kernel begins anew. */
+static void bind_among_signals(void)
+{
+	struct sharq_bind bind = queue_bind_request();
+	pid_t self = getpid(), other;
+	uint64_t id;
+	int fd = sdxi_ring_file(&id), e;
+
+	bind.path = SHARQ_BIND_DIRECT;
+	signal(SIGUSR1, on_signal);
+	other = fork();
+	if (!other)
+		while (!kill(self, SIGUSR1))
+			;
+	e = queue_bind(fd, &bind);
+	kill(other, SIGKILL);
+	_exit(-e);
+}
+
+/* Nothing is left of it then whose end would take as long as the server does. */
+START_TEST(p13_fuse_never_answers_and_signals_interrupt_a_bind)
+{
+	struct hanging h = hanging_start(MAP_SHARED, BY_KILL);
+
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = spawn();
+
+		if (!pid)
+			bind_among_signals();
+		reap_well(pid);
+	}
+	ring_load_works();
+	hanging_end(&h);
+	fuse_free(&h.fuse);
+	sdxi_all_gone();
+}
+END_TEST
+
 START_TEST(p13_fuse_never_answers_and_the_client_is_killed)
 {
 	hang_in_fuse(MAP_PRIVATE, BY_KILL);
@@ -385,6 +428,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p4_who_is_handed_the_file_is_refused, 30);
 	GUEST_ADD(s, p5_process_ends_while_its_context_hangs, 30);
 	GUEST_ADD(s, p13_fuse_never_answers_and_another_comes_and_goes, 60);
+	GUEST_ADD(s, p13_fuse_never_answers_and_signals_interrupt_a_bind, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_execs, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_exits, 60);
