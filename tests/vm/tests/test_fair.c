@@ -527,7 +527,7 @@ END_TEST
 /* What was allocated for commands on files is let go when they are canceled. */
 START_TEST(p13_canceled_commands_on_files_keep_nobody_waiting)
 {
-	struct load other = load_new(2048, 4 * KIB, 0);
+	struct load other = load_new(1024, 64 * KIB, 0);
 	struct load own = compressing_new(64, 64 * KIB);
 	int file = file_new(DISK_FILE, STAGED_SIZE);
 	uint8_t *map = file_map(file, STAGED_SIZE, MAP_SHARED);
