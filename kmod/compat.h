@@ -26,6 +26,13 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma,
 }
 #endif
 
+/* Where it isn't said, that is what is meant. */
+#ifdef SHARQ_HAS_WQ_PERCPU
+#define COMPAT_WQ_PERCPU WQ_PERCPU
+#else
+#define COMPAT_WQ_PERCPU 0
+#endif
+
 static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
 {
 #ifdef SHARQ_HAS_EVENTFD_COUNT

@@ -5,6 +5,7 @@
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/isolation.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -33,8 +34,9 @@ int sharq_queue_init(void)
 {
 	free_queue = alloc_workqueue("sharq-free", WQ_UNBOUND, 0);
 	end_queue = alloc_workqueue("sharq-end", WQ_UNBOUND, 0);
-	later_queue =
-		alloc_workqueue("sharq-later", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	later_queue = alloc_workqueue(
+		"sharq-later",
+		COMPAT_WQ_PERCPU | WQ_CPU_INTENSIVE | WQ_MEM_RECLAIM, 0);
 	if (free_queue && end_queue && later_queue)
 		return 0;
 	sharq_queue_exit();
@@ -221,10 +223,26 @@ static void do_later(struct work_struct *work)
 	sharq_queue_put(q);
 }
 
+/*
+ * Not where the caller runs, which most often is a device's thread: to tell many is
+ * done with interrupts off, and if the scheduler had put that here, the thread could
+ * neither run nor be moved meanwhile.
+ */
+static int elsewhere(void)
+{
+	int here = raw_smp_processor_id(), cpu;
+
+	for_each_cpu_wrap(cpu, housekeeping_cpumask(HK_TYPE_WQ), here)
+		if (cpu != here && cpu_online(cpu))
+			return cpu;
+	return here;
+}
+
 void sharq_queue_later(struct sharq_queue *q)
 {
+	/* On another, if that one goes off meanwhile. */
 	if (kref_get_unless_zero(&q->refs) &&
-	    !queue_work(later_queue, &q->later_work))
+	    !queue_work_on(elsewhere(), later_queue, &q->later_work))
 		sharq_queue_put(q);
 }
 
