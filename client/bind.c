@@ -76,18 +76,17 @@ static bool answer_fits(const struct sharq_queue *q, const struct sharq_bind *b)
 }
 
 /*
- * The kernel sees to it that a child doesn't inherit the mapping. @above: NULL, or
- * another that it is to lie below, if there is room: all of them begin with what
- * each submission stores to, and a cache that looks lines up by a hash of their
- * address (AMD's) may not keep two that lie anywhere, as it does of neighbours.
+ * The kernel sees to it that a child doesn't inherit the mapping. @wish: NULL, or where
+ * it is to lie: with MAP_FIXED that is ours already, else if there is room. The parts
+ * begin with what each submission stores to: side by side, for a cache that looks
+ * lines up by a hash of their address (AMD's) keeps only one of two with the same
+ * hash, and pages that lie anywhere may have that.
  */
 static int map_part(struct sharq_queue *q, const char *what, size_t size,
-		    uint64_t offset, void *above, void **at)
+		    uint64_t offset, void *wish, int flags, void **at)
 {
-	void *wish = above ? (uint8_t *)above - size : NULL;
-
-	*at = mmap64(wish, size, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd,
-		     (off64_t)offset);
+	*at = mmap64(wish, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags,
+		     q->fd, (off64_t)offset);
 	if (*at == MAP_FAILED)
 		return fail(q->s, -errno, "can't map the queue's %s: %s", what,
 			    strerror(errno));
@@ -97,7 +96,7 @@ static int map_part(struct sharq_queue *q, const char *what, size_t size,
 static int map_rings(struct sharq_queue *q, const struct sharq_bind *b)
 {
 	void *at;
-	int rc = map_part(q, "rings", b->map_size, b->map_offset, NULL, &at);
+	int rc = map_part(q, "rings", b->map_size, b->map_offset, NULL, 0, &at);
 
 	if (rc)
 		return rc;
@@ -106,6 +105,34 @@ static int map_rings(struct sharq_queue *q, const struct sharq_bind *b)
 	q->sq = (void *)((uint8_t *)at + b->sq_offset);
 	q->cq = (void *)((uint8_t *)at + b->cq_offset);
 	return 0;
+}
+
+/* Below @above, if there is room; behind the notes, which a child hasn't either. */
+static int map_area(struct sharq_queue *q, const struct sharq_bind *b,
+		    void *above)
+{
+	size_t size = SDXI_NOTES_SIZE + b->area_size;
+	uint8_t *at = mmap((uint8_t *)above - size, size,
+			   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	void *area;
+	int rc;
+
+	if (at == MAP_FAILED)
+		return fail(q->s, -errno, "can't map the queue's notes: %s",
+			    strerror(errno));
+	q->area = at + SDXI_NOTES_SIZE;
+	if (madvise(at, size, MADV_DONTFORK))
+		return fail(q->s, -errno,
+			    "can't keep the queue's notes from "
+			    "children: %s",
+			    strerror(errno));
+	rc = map_part(q, "context", b->area_size, b->area_offset, q->area,
+		      MAP_FIXED, &area);
+	/* Else nobody knows what lies there. */
+	if (!rc)
+		q->area_size = b->area_size;
+	return rc;
 }
 
 /* The context isn't started before it can be put to use. */
@@ -122,13 +149,11 @@ static int start_context(struct sharq_queue *q, const struct sharq_bind *b,
 		.caps = { .ops = b->ops, .max_transfer = b->max_transfer },
 		.bell = bell,
 	};
-	int rc = map_part(q, "context", b->area_size, b->area_offset, bell,
-			  &m.area);
+	int rc = map_area(q, b, bell);
 
 	if (rc)
 		return rc;
-	q->area = m.area;
-	q->area_size = b->area_size;
+	m.area = q->area;
 	rc = sdxi_new(&q->sdxi, &m);
 	if (rc)
 		return fail(q->s, rc, "out of memory");
@@ -147,8 +172,8 @@ static int make_kicker(struct sharq_queue *q, const struct sharq_bind *b)
 	int rc = 0;
 
 	if (b->path == SHARQ_BIND_DIRECT)
-		rc = map_part(q, "doorbell", page, b->bell_offset, q->ring,
-			      &bell);
+		rc = map_part(q, "doorbell", page, b->bell_offset,
+			      (uint8_t *)q->ring - page, 0, &bell);
 	if (rc)
 		return rc;
 	rc = kicker_new(&q->kicker, bell);

@@ -124,12 +124,12 @@ struct sharq_sqe {
  * @ring:        NULL: inline queue
  * @kicker:      of the module's queues, shadow and direct; else NULL
  * @sdxi:        of a direct queue on an SDXI context: between @ring and @area,
- *               which is mapped; else NULL
+ *               which is mapped, behind its notes; else NULL
  * @fd:          the module's: the queue's file; embedded: the socket to its engine
  */
 struct sharq_queue {
 	struct sharq_front front;
-	struct sharq *s;
+	struct sharq *s __attribute__((aligned(SHARQ_CACHE_LINE)));
 	struct sharq_sqe *sqes;
 	uint32_t depth;
 	uint32_t push_tail;
@@ -167,6 +167,8 @@ struct sharq_queue {
 } __attribute__((aligned(SHARQ_CACHE_LINE)));
 
 _Static_assert(offsetof(struct sharq_queue, front) == 0, "the ABI's");
+_Static_assert(offsetof(struct sharq_queue, s) == SHARQ_CACHE_LINE,
+	       "what a fork wipes ends there: see queue_alloc()");
 
 static inline bool guarded(const struct sharq *s)
 {
@@ -176,21 +178,37 @@ static inline bool guarded(const struct sharq *s)
 /* Entries prepared or in flight or not yet seen. */
 static inline uint32_t outstanding(const struct sharq_queue *q)
 {
-	return q->front.prep_tail - q->front.seen;
+	return (uint32_t)(q->front.prep_tail + q->depth - q->front.limit);
 }
 
 /* What the ring's sq_tail is. */
 static inline uint32_t published(const struct sharq_queue *q)
 {
-	return q->in_place ? q->front.submit_tail : q->sq_tail;
+	return q->in_place ? (uint32_t)q->front.submit_tail : q->sq_tail;
+}
+
+/* How much of that the device has taken. */
+static inline uint32_t consumed(const struct sharq_queue *q)
+{
+	return q->sdxi ? sdxi_consumed(q->sdxi)
+		       : __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
+}
+
+/* Submitted, and not pushed. */
+static inline uint32_t not_pushed(const struct sharq_queue *q)
+{
+	return (uint32_t)q->front.submit_tail - q->push_tail;
 }
 
 /* Published, and not completed. */
 static inline uint32_t in_flight(const struct sharq_queue *q)
 {
-	return q->in_place
-		       ? q->front.submit_tail - (uint32_t)q->counts.completed
-		       : q->in_ring;
+	uint32_t prepared =
+		(uint32_t)(q->front.prep_tail - q->front.submit_tail);
+
+	return q->in_place ? outstanding(q) - prepared -
+				     (q->done_tail - q->done_head)
+			   : q->in_ring;
 }
 
 /* connection.c */
@@ -251,13 +269,15 @@ void run_inline(struct sharq_queue *q, const struct sharq_desc *desc);
  * fill_ring - publish what may be published. Return: whether there was some
  * push - the same, and knock if the device wants that
  * push_in_place - of a direct queue, if it can be. @bell: its doorbell
- * push_by_call - submission goes through sharq_submit_any()
+ * submit_by_call - submission goes through sharq_submit_any()
+ * push_by_call - and entries are prepared in none of the device's memory
  */
 int accept_prepared(struct sharq_queue *q);
 bool fill_ring(struct sharq_queue *q);
 void push(struct sharq_queue *q);
 void knock(struct sharq_queue *q);
-void push_in_place(struct sharq_queue *q, uint32_t *bell);
+void push_in_place(struct sharq_queue *q, void *bell);
+void submit_by_call(struct sharq_front *front);
 void push_by_call(struct sharq_queue *q);
 
 /* bind.c: bind q->fd to this process, as @path. With an error the caller frees

@@ -132,7 +132,7 @@ bool take_completions(struct sharq_queue *q)
 
 static bool held_back(const struct sharq_queue *q)
 {
-	return !q->in_place && q->push_tail != q->front.submit_tail && !q->dead;
+	return !q->in_place && not_pushed(q) && !q->dead;
 }
 
 /* The same; what was held back may go on then. */
@@ -184,15 +184,14 @@ void queue_dead(struct sharq_queue *q, uint32_t why)
 	       (__atomic_load_n(&q->ring->device_flags, __ATOMIC_ACQUIRE) &
 		SHARQ_DEVICE_DEAD);
 	take_completions(q);
-	head = __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
+	head = consumed(q);
 	/* A device that was killed may have taken more than it had time to say. */
 	if (why & SHARQ_DEVICE_DEAD && !(q->in_place && q->dead) &&
 	    sharq_ring_in_step(head, published(q), q->depth)) {
 		for (uint32_t i = head; i != published(q); i++)
 			cancel_slot(q, sharq_ring_slot(i, q->depth));
 	}
-	for (; !q->in_place && q->push_tail != q->front.submit_tail;
-	     q->push_tail++) {
+	for (; !q->in_place && not_pushed(q); q->push_tail++) {
 		uint32_t slot = sharq_ring_slot(q->push_tail, q->depth);
 		struct sharq_cqe c = {
 			.user_data = q->sqes[slot].desc.user_data,
@@ -437,7 +436,7 @@ void sharq_cqe_seen(struct sharq_queue *q, const struct sharq_cqe *cqe)
 	    cqe != &q->done[sharq_ring_slot(q->done_head, q->depth)])
 		return;
 	q->done_head++;
-	q->front.seen++;
+	q->front.limit++;
 }
 
 static int poll_set_new(struct sharq_queue *q)

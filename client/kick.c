@@ -85,8 +85,7 @@ struct kicker *kicker_free(struct kicker *k, bool ours)
 
 static uint32_t unconsumed(const struct sharq_queue *q)
 {
-	return published(q) -
-	       __atomic_load_n(&q->ring->sq_head, __ATOMIC_ACQUIRE);
+	return published(q) - consumed(q);
 }
 
 static uint32_t device_flags(const struct sharq_queue *q)

@@ -10,12 +10,32 @@ static uint64_t addr(const void *p)
 	return (uintptr_t)p;
 }
 
+struct sharq_desc *sharq_sqe_desc(struct sharq_sqe *sqe)
+{
+	struct sharq_slot *slot = SHARQ_SLOT(sqe);
+	struct sharq_note *note = SHARQ_NOTE(sqe);
+
+	if (!((uintptr_t)sqe & SHARQ_IN_SLOT))
+		return &sqe->desc;
+	if (slot->head) {
+		*note->desc = (struct sharq_desc){ .op = note->op,
+						   .len = note->len,
+						   .src = slot->src,
+						   .dst = slot->dst };
+		slot->head = 0;
+		submit_by_call(note->front);
+	}
+	return note->desc;
+}
+
 static struct sharq_desc *start(struct sharq_sqe *sqe, enum sharq_op op,
 				const void *src, uint32_t len)
 {
-	sqe->desc =
-		(struct sharq_desc){ .op = op, .src = addr(src), .len = len };
-	return &sqe->desc;
+	struct sharq_desc *desc = sharq_sqe_desc(sqe);
+
+	*desc = (struct sharq_desc){ .op = op, .src = addr(src), .len = len };
+	sharq_sqe_set_data64(sqe, 0);
+	return desc;
 }
 
 void sharq_prep_fill(struct sharq_sqe *sqe, void *dst, uint32_t len,
@@ -89,5 +109,6 @@ void sharq_prep_decompress(struct sharq_sqe *sqe, void *dst, uint32_t dst_len,
 
 void sharq_prep_raw(struct sharq_sqe *sqe, const struct sharq_desc *desc)
 {
-	sqe->desc = *desc;
+	*sharq_sqe_desc(sqe) = *desc;
+	sharq_sqe_set_data64(sqe, desc->user_data);
 }

@@ -196,35 +196,49 @@ pushed:
 	return true;
 }
 
-void push_by_call(struct sharq_queue *q)
+void submit_by_call(struct sharq_front *front)
 {
 	/* Nobody writes there. */
 	static const struct sharq_ring dead = {
 		.device_flags = SHARQ_DEVICE_CLOSED,
 	};
 
-	q->front.ring = (struct sharq_ring *)&dead;
-	/* What a dead queue's device still has to complete stands in the ring. */
-	q->front.entries = &q->sqes->desc;
+	front->ring = (struct sharq_ring *)&dead;
 }
 
-void push_in_place(struct sharq_queue *q, uint32_t *bell)
+static void prepare_in(struct sharq_queue *q, void *entries)
+{
+	q->front.entries = entries;
+	q->front.mask = q->depth - 1;
+}
+
+void push_by_call(struct sharq_queue *q)
+{
+	submit_by_call(&q->front);
+	if (q->sdxi)
+		sdxi_leave_slots(q->sdxi, true);
+	/* What a dead queue's device still has to complete stands in the ring. */
+	prepare_in(q, q->sqes);
+}
+
+void push_in_place(struct sharq_queue *q, void *bell)
 {
 	if (q->flags & SHARQ_QUEUE_INLINE)
 		return;
 	q->in_place = true;
-	q->front.entries = q->sq;
-	if (q->sdxi)
-		return;
-	q->front.ring = q->ring;
+	q->front.index = &q->ring->sq_tail;
 	q->front.bell = bell;
+	prepare_in(q, q->sq);
+	if (q->sdxi)
+		sdxi_serve(q->sdxi, &q->front);
+	else
+		q->front.ring = q->ring;
 }
 
 /* The entries stand there. */
 static void publish_in_place(struct sharq_queue *q)
 {
-	__atomic_store_n(&q->ring->sq_tail, q->front.submit_tail,
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&q->ring->sq_tail, published(q), __ATOMIC_RELEASE);
 	kick(q);
 }
 
@@ -232,7 +246,7 @@ bool fill_ring(struct sharq_queue *q)
 {
 	uint32_t published = q->sq_tail;
 
-	while (q->push_tail != q->front.submit_tail &&
+	while (not_pushed(q) &&
 	       push_one(q,
 			&q->sqes[sharq_ring_slot(q->push_tail, q->depth)].desc))
 		q->push_tail++;
@@ -275,7 +289,8 @@ static int refuse(struct sharq_queue *q, uint32_t dropped)
 
 int accept_prepared(struct sharq_queue *q)
 {
-	uint32_t n = q->front.prep_tail - q->front.submit_tail, flags;
+	uint32_t n = (uint32_t)(q->front.prep_tail - q->front.submit_tail);
+	uint32_t flags;
 
 	if (q->ring && !q->dead) {
 		flags = __atomic_load_n(&q->ring->device_flags,
@@ -296,6 +311,11 @@ int sharq_submit_any(struct sharq_queue *q)
 
 	if (!guarded(q->s))
 		return -EPERM;
+	if (q->front.prep_tail != q->front.submit_tail && q->sdxi &&
+	    sdxi_leave_slots(q->sdxi, false)) {
+		submit_by_call(&q->front);
+		prepare_in(q, q->sq);
+	}
 	n = accept_prepared(q);
 	if (n < 0)
 		return n;

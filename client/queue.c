@@ -67,9 +67,34 @@ static int alloc_tables(struct sharq_queue *q)
 	for (uint32_t i = 0; i < n; i++)
 		q->free[i] = (uint16_t)(n - 1 - i);
 	q->nfree = n;
-	q->front.depth = n;
+	q->front.limit = n;
 	push_by_call(q);
 	return 0;
+}
+
+static size_t front_at(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE) - SHARQ_CACHE_LINE;
+}
+
+static size_t queue_bytes(void)
+{
+	return front_at() + sizeof(struct sharq_queue);
+}
+
+/* Its front at the end of a page that a fork wipes in the child, who so can prepare and
+ * submit nothing; the rest behind that. */
+static struct sharq_queue *queue_alloc(void)
+{
+	uint8_t *at = mmap(NULL, queue_bytes(), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	if (!madvise(at, front_at() + 1, MADV_WIPEONFORK))
+		return (void *)(at + front_at());
+	munmap(at, queue_bytes());
+	return NULL;
 }
 
 static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
@@ -78,7 +103,8 @@ static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
 	if (q->ring && ours)
 		munmap(q->ring, q->map_size);
 	if (q->area && ours)
-		munmap(q->area, q->area_size);
+		munmap((uint8_t *)q->area - SDXI_NOTES_SIZE,
+		       SDXI_NOTES_SIZE + q->area_size);
 	sdxi_free(q->sdxi);
 	if (q->epoll >= 0)
 		close(q->epoll);
@@ -94,21 +120,19 @@ static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
 	free(q->stages);
 	free(q->slots);
 	free(q->free);
-	free(q);
+	munmap((uint8_t *)q - front_at(), queue_bytes());
 	return NULL;
 }
 
 static int queue_new(struct sharq *s, const struct sharq_queue_opts *opts,
 		     struct sharq_queue **out)
 {
-	struct sharq_queue *q = aligned_alloc(SHARQ_CACHE_LINE, sizeof(*q));
+	struct sharq_queue *q = queue_alloc();
 	int rc;
 
 	if (!q)
 		return fail(s, -ENOMEM, "out of memory");
-	*q = (struct sharq_queue){};
 	q->s = s;
-	q->front.guard = s->guard;
 	q->fd = q->epoll = q->event = -1;
 	q->flags = opts->flags;
 	q->inline_max = opts->inline_max ? opts->inline_max

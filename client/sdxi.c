@@ -7,6 +7,9 @@
  *
  * What the context can't do, or needn't, is a NOP that ends with a status of ours.
  *
+ * Plain commands stand in the context's slots from the beginning, and none of this is
+ * needed to submit them: see sharq_inline.h.
+ *
  * Held back. What follows a LINK, and each step of a copy onto itself, which goes
  * through a buffer piece by piece, is put once all that stands before has ended.
  */
@@ -21,20 +24,24 @@
 
 /* What a context can do. */
 #define OPS (SHARQ_OP_BIT(SHARQ_OP_NOP) | SHARQ_OP_BIT(SHARQ_OP_COPY))
+/* Of a descriptor that the function may take. */
+#define OPCODE(op)                                                             \
+	(SDXI_DSC_VL | FIELD_PREP(SDXI_DSC_TYPE, SDXI_TYPE_DMA) |              \
+	 FIELD_PREP(SDXI_DSC_SUBTYPE, op))
 /* Of the buffer for copies onto themselves. */
 #define BUFFER_SIZE (256U << 10)
 
 /*
- * struct slot - what a descriptor in the context's ring stands for. Its command is in
- * the SQ, where each stays until it completes: the next to complete, when the
- * descriptor's turn has come
+ * struct slot - what a descriptor in the context's ring stands for, beside its
+ * command's note
  * @status: that the command has when the descriptor went well
  * @field:  in it, what @status complains of
  * @more:   a further step follows
+ * @link:   the command has LINK
  */
 struct slot {
 	uint8_t status, field;
-	bool more;
+	bool more, link;
 };
 
 /*
@@ -46,6 +53,10 @@ struct slot {
  * @held:           nothing is put before @taken has reached @put
  * @canceled:       the next command is, by a chain
  * @stopped:        one was seen that will never be done: it may have been begun
+ * @front:          the queue's; NULL: entries are prepared in the SQ only
+ * @in_slots:       they are prepared in the context's: then @front has what @put and
+ *                  @sq_head are, which are the same, see catch_up()
+ * @descs:          of entries there that aren't plain
  * @steps:          the copy onto itself that is being done
  * @left:           bytes of it that aren't at their place, or on their way there
  * @in_buffer:      of these, in @buffer
@@ -61,7 +72,9 @@ struct sdxi {
 	uint64_t put, taken;
 	uint32_t put_at, taken_at;
 	uint32_t sq_head, cq_tail;
-	bool held, canceled, stopped;
+	bool held, canceled, stopped, in_slots;
+	struct sharq_front *front;
+	struct sharq_desc *descs;
 
 	struct sharq_desc steps;
 	uint32_t left, in_buffer;
@@ -82,6 +95,11 @@ static __aligned_u64 *signal_of(struct sdxi_cst_blk *block)
 	return (void *)&block->signal;
 }
 
+static struct sharq_note *note_of(const struct sdxi *s, uint32_t at)
+{
+	return (void *)((uint8_t *)&s->dscs[at] - SHARQ_NOTES);
+}
+
 /*
  * A free slot stands ready for a command of one descriptor: all of that stands there
  * but the opcode, a COPY's size and addresses.
@@ -90,7 +108,11 @@ static void clear_slot(struct sdxi *s, uint32_t at)
 {
 	struct sdxi_cst_blk *block = &s->blocks[at];
 	union sdxi_dsc *dsc = &s->dscs[at];
+	struct sharq_note *note = note_of(s, at);
 
+	note->op = SHARQ_OP_NOP;
+	note->len = 0;
+	note->user_data = 0;
 	s->slots[at] = (struct slot){ .status = SHARQ_OK };
 	block->flags = 0;
 	/* After what the caller has said of the one before: see sdxi_take(). */
@@ -114,15 +136,29 @@ int sdxi_new(struct sdxi **out, const struct sdxi_memory *memory)
 	s->blocks = (void *)(s->dscs + s->m.entries);
 	s->words = (void *)(s->blocks + s->m.entries);
 	s->slots = calloc(s->m.entries, sizeof(*s->slots));
+	s->descs = calloc(s->m.entries, sizeof(*s->descs));
 	s->buffer = malloc(BUFFER_SIZE);
-	if (!s->slots || !s->buffer) {
+	if (!s->slots || !s->descs || !s->buffer) {
 		sdxi_free(s);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < s->m.entries; i++)
+	for (uint32_t i = 0; i < s->m.entries; i++) {
 		clear_slot(s, i);
+		note_of(s, i)->desc = &s->descs[i];
+	}
 	*out = s;
 	return 0;
+}
+
+/* Descriptors put, and submitted in the slots themselves. */
+static uint64_t put_index(const struct sdxi *s)
+{
+	return s->in_slots ? s->front->submit_tail : s->put;
+}
+
+bool sdxi_idle(const struct sdxi *s)
+{
+	return s->taken == put_index(s);
 }
 
 struct sdxi *sdxi_free(struct sdxi *s)
@@ -130,16 +166,13 @@ struct sdxi *sdxi_free(struct sdxi *s)
 	if (!s)
 		return NULL;
 	free(s->slots);
-	/* Else the function may yet write there, if others have the file. */
-	if (sdxi_idle(s))
+	free(s->descs);
+	/* Else the function may yet write there, if others have the file. Nothing in
+	 * slots needs it; and of these a child doesn't know. */
+	if (s->in_slots || sdxi_idle(s))
 		free(s->buffer);
 	free(s);
 	return NULL;
-}
-
-bool sdxi_idle(const struct sdxi *s)
-{
-	return s->taken == s->put;
 }
 
 static uint32_t device_flags(const struct sdxi *s)
@@ -153,28 +186,123 @@ static uint32_t next_slot(const struct sdxi *s, uint32_t at)
 	return at + 1 == s->m.entries ? 0 : at + 1;
 }
 
-static void write_copy(union sdxi_dsc *dsc, uint64_t dst, uint64_t src,
-		       uint32_t len)
+/* ---- entries that are prepared in the slots ---- */
+
+_Static_assert(SHARQ_NOTES == SHARQ_MAX_DEPTH * sizeof(union sdxi_dsc) +
+				      SHARQ_SDXI_RING,
+	       "a note for each slot");
+_Static_assert(sizeof(struct sharq_note) <= sizeof(union sdxi_dsc),
+	       "as far apart as the slots");
+_Static_assert(offsetof(struct sharq_slot, src) ==
+			       offsetof(struct sdxi_dsc_copy, addr_src) &&
+		       offsetof(struct sharq_slot, dst) ==
+			       offsetof(struct sdxi_dsc_copy, addr_dst),
+	       "a COPY's addresses");
+
+/* What was submitted there. */
+static void catch_up(struct sdxi *s)
 {
-	dsc->copy.size = htole32(len - 1);
-	dsc->copy.addr_src = htole64(src);
-	dsc->copy.addr_dst = htole64(dst);
+	if (!s->in_slots)
+		return;
+	s->put = put_index(s);
+	s->put_at = s->put & (s->m.entries - 1);
+	s->sq_head = (uint32_t)s->put;
 }
 
-/* It is the function's then. */
-static void give(union sdxi_dsc *dsc, enum sdxi_dma_op op, uint32_t flags)
+uint32_t sdxi_consumed(const struct sdxi *s)
 {
-	uint32_t opcode = flags | SDXI_DSC_VL |
-			  FIELD_PREP(SDXI_DSC_TYPE, SDXI_TYPE_DMA) |
-			  FIELD_PREP(SDXI_DSC_SUBTYPE, op);
-
-	__atomic_store_n(&dsc->generic.opcode, htole32(opcode),
-			 __ATOMIC_RELEASE);
+	return s->in_slots ? (uint32_t)s->front->submit_tail : s->sq_head;
 }
 
-static void put_dsc(struct sdxi *s, enum sdxi_dma_op op, uint32_t flags)
+/*
+ * Entries are counted as the context's descriptors from then on. Each of those that is
+ * put stands for a command that the caller hasn't seen completed: there are slots for
+ * as many as he may prepare.
+ */
+static void enter_slots(struct sdxi *s)
 {
-	give(&s->dscs[s->put_at], op, flags);
+	struct sharq_front *f = s->front;
+	uint64_t drift;
+
+	if (!f || s->in_slots || (s->held && !sdxi_idle(s)) || s->canceled ||
+	    s->sq_head != (uint32_t)f->prep_tail ||
+	    device_flags(s) & (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD))
+		return;
+	s->held = false;
+	s->in_slots = true;
+	f->entries = (char *)s->dscs + SHARQ_IN_SLOT;
+	f->mask = s->m.entries - 1;
+	f->ring = s->m.ring;
+	f->index = &s->area->write_index;
+	drift = s->put - f->prep_tail;
+	f->prep_tail += drift;
+	f->submit_tail += drift;
+	f->limit += drift;
+}
+
+void sdxi_serve(struct sdxi *s, struct sharq_front *front)
+{
+	uint32_t n = s->m.entries;
+
+	_Static_assert(SHARQ_SLOT_NOP == OPCODE(SDXI_DMA_NOP) &&
+			       SHARQ_SLOT_COPY == OPCODE(SDXI_DMA_COPY),
+		       "opcodes");
+	if (s->m.caps.ops != OPS ||
+	    s->m.caps.max_transfer < SHARQ_SLOT_COPY_MAX || n & (n - 1) ||
+	    n < s->m.depth || n > SHARQ_MAX_DEPTH || htole32(1) != 1)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		note_of(s, i)->front = front;
+	s->front = front;
+	enter_slots(s);
+}
+
+static void read_slot(const struct sdxi *s, uint32_t at, struct sharq_desc *d)
+{
+	const struct sharq_slot *slot = (const void *)&s->dscs[at];
+	const struct sharq_note *note = note_of(s, at);
+
+	if (slot->head)
+		*d = (struct sharq_desc){ .op = note->op,
+					  .len = note->len,
+					  .src = slot->src,
+					  .dst = slot->dst };
+	else
+		*d = s->descs[at];
+	d->user_data = note->user_data;
+}
+
+bool sdxi_leave_slots(struct sdxi *s, bool for_good)
+{
+	uint32_t at, i;
+
+	catch_up(s);
+	if (for_good)
+		s->front = NULL;
+	if (!s->in_slots)
+		return false;
+	s->in_slots = false;
+	if (for_good)
+		return true;
+	for (i = s->sq_head, at = s->put_at; i != (uint32_t)s->front->prep_tail;
+	     i++, at = next_slot(s, at)) {
+		read_slot(s, at, &s->m.sq[sharq_ring_slot(i, s->m.depth)]);
+		clear_slot(s, at);
+	}
+	return true;
+}
+
+/* The slot is the function's then. @d: what it is for. */
+static void put_dsc(struct sdxi *s, const struct sharq_desc *d,
+		    enum sdxi_dma_op op, uint32_t flags)
+{
+	struct sharq_note *note = note_of(s, s->put_at);
+
+	note->user_data = d->user_data;
+	note->len = d->len;
+	s->slots[s->put_at].link = d->flags & SHARQ_DESC_LINK;
+	__atomic_store_n(&s->dscs[s->put_at].generic.opcode,
+			 htole32(flags | OPCODE(op)), __ATOMIC_RELEASE);
 	s->put++;
 	s->put_at = next_slot(s, s->put_at);
 }
@@ -184,11 +312,16 @@ static uint32_t fence(const struct sharq_desc *d)
 	return d->flags & SHARQ_DESC_FENCE ? SDXI_DSC_FE : 0;
 }
 
-static void put_copy(struct sdxi *s, uint64_t dst, uint64_t src, uint32_t len,
-		     uint32_t flags)
+/* @d, or a step of it. */
+static void put_copy(struct sdxi *s, const struct sharq_desc *d, uint64_t dst,
+		     uint64_t src, uint32_t len, uint32_t flags)
 {
-	write_copy(&s->dscs[s->put_at], dst, src, len);
-	put_dsc(s, SDXI_DMA_COPY, flags);
+	union sdxi_dsc *dsc = &s->dscs[s->put_at];
+
+	dsc->copy.size = htole32(len - 1);
+	dsc->copy.addr_src = htole64(src);
+	dsc->copy.addr_dst = htole64(dst);
+	put_dsc(s, d, SDXI_DMA_COPY, flags);
 }
 
 /* Source to buffer, and then from there to the destination. */
@@ -205,74 +338,19 @@ static void put_step(struct sdxi *s)
 	if (!s->in_buffer) {
 		s->in_buffer = n;
 		slot->more = true;
-		put_copy(s, buffer, d->src + at, n, fence(d));
+		put_copy(s, d, buffer, d->src + at, n, fence(d));
 		return;
 	}
 	s->in_buffer = 0;
 	s->left -= n;
 	slot->more = s->left;
-	put_copy(s, d->dst + at, buffer, n, 0);
+	put_copy(s, d, d->dst + at, buffer, n, 0);
 }
 
 static bool onto_itself(const struct sharq_desc *d)
 {
 	return d->src < d->dst ? d->dst - d->src < d->len
 			       : d->src - d->dst < d->len;
-}
-
-/*
- * Is it, at first sight, a COPY or NOP that one descriptor does, with no word on its
- * order? Others are for put_command() to judge, and so is what ends in the upper
- * half of all addresses, where it might wrap.
- */
-static bool is_plain(const struct sdxi *s, const struct sharq_desc *d)
-{
-	typedef uint64_t __attribute__((may_alias)) word;
-	const word *rest = (const void *)&d->src2;
-
-	if (d->param | d->flags | rest[0] | rest[1] | rest[2] | rest[3])
-		return false;
-	if (d->op == SHARQ_OP_NOP)
-		return !(d->len | d->src | d->dst);
-	return d->op == SHARQ_OP_COPY && d->len &&
-	       d->len <= s->m.caps.max_transfer && !onto_itself(d) &&
-	       !((d->src | d->dst) >> 63);
-}
-
-/* May what comes next be put as it comes? While steps are left, or the next command
- * is canceled, @held is true. */
-static bool all_clear(const struct sdxi *s)
-{
-	return !s->held && s->m.caps.ops == OPS &&
-	       !(device_flags(s) & (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD));
-}
-
-/* Plain ones up to @tail, until another comes. Indices are in registers: this is
- * what submission costs. */
-static void put_plain(struct sdxi *s, uint32_t tail)
-{
-	const struct sharq_desc *sq = s->m.sq;
-	union sdxi_dsc *dscs = s->dscs;
-	uint32_t depth = s->m.depth, head = s->sq_head, at = s->put_at;
-	uint32_t entries = s->m.entries;
-	uint32_t room = entries - (uint32_t)(s->put - s->taken);
-
-	for (; head != tail && room; head++, room--) {
-		const struct sharq_desc *d = &sq[sharq_ring_slot(head, depth)];
-
-		if (!is_plain(s, d))
-			break;
-		if (d->op == SHARQ_OP_COPY) {
-			write_copy(&dscs[at], d->dst, d->src, d->len);
-			give(&dscs[at], SDXI_DMA_COPY, 0);
-		} else {
-			give(&dscs[at], SDXI_DMA_NOP, 0);
-		}
-		at = at + 1 == entries ? 0 : at + 1;
-	}
-	s->put += head - s->sq_head;
-	s->put_at = at;
-	s->sq_head = head;
 }
 
 static void put_command(struct sdxi *s, const struct sharq_desc *d)
@@ -286,13 +364,13 @@ static void put_command(struct sdxi *s, const struct sharq_desc *d)
 	s->canceled = false;
 	s->held = d->flags & SHARQ_DESC_LINK;
 	if (slot->status || d->op != SHARQ_OP_COPY || !d->len) {
-		put_dsc(s, SDXI_DMA_NOP, fence(d));
+		put_dsc(s, d, SDXI_DMA_NOP, fence(d));
 	} else if (onto_itself(d)) {
 		s->steps = *d;
 		s->left = d->len;
 		put_step(s);
 	} else {
-		put_copy(s, d->dst, d->src, d->len, fence(d));
+		put_copy(s, d, d->dst, d->src, d->len, fence(d));
 	}
 }
 
@@ -315,19 +393,20 @@ static bool put_next(struct sdxi *s)
 
 void sdxi_put(struct sdxi *s)
 {
-	uint64_t before = s->put;
+	uint64_t before;
 
-	if (all_clear(s))
-		put_plain(s, __atomic_load_n(&s->m.ring->sq_tail,
-					     __ATOMIC_ACQUIRE));
-	while (put_next(s))
+	catch_up(s);
+	before = s->put;
+	while (!s->in_slots && put_next(s))
 		;
-	if (s->put == before)
-		return;
-	__atomic_store_n(&s->m.ring->sq_head, s->sq_head, __ATOMIC_RELEASE);
-	__atomic_store_n(&s->area->write_index, htole64(s->put),
-			 __ATOMIC_RELEASE);
-	__atomic_store_n(s->m.bell, htole64(s->put), __ATOMIC_RELEASE);
+	if (s->put != before) {
+		__atomic_store_n(&s->m.ring->sq_head, s->sq_head,
+				 __ATOMIC_RELEASE);
+		__atomic_store_n(&s->area->write_index, htole64(s->put),
+				 __ATOMIC_RELEASE);
+		__atomic_store_n(s->m.bell, htole64(s->put), __ATOMIC_RELEASE);
+	}
+	enter_slots(s);
 }
 
 static bool ended(struct sdxi_cst_blk *block)
@@ -375,21 +454,20 @@ static int last_outcome(struct sdxi *s)
 static void end_one(struct sdxi *s, int status)
 {
 	const struct slot *slot = &s->slots[s->taken_at];
-	const struct sharq_desc *d =
-		&s->m.sq[sharq_ring_slot(s->cq_tail, s->m.depth)];
-	struct sharq_cqe c = { .user_data = d->user_data };
+	const struct sharq_note *note = note_of(s, s->taken_at);
+	struct sharq_cqe c = { .user_data = note->user_data };
 
 	if (status == SHARQ_OK && slot->more)
 		return;
 	c.status = status == SHARQ_OK ? slot->status : status;
 	if (c.status == SHARQ_OK)
-		c.consumed = c.produced = d->len;
+		c.consumed = c.produced = note->len;
 	else if (status == SHARQ_OK)
 		c.consumed = slot->field;
 	if (slot->more)
 		s->left = s->in_buffer = 0;
 	/* Nothing was put behind it. */
-	s->canceled |= d->flags & SHARQ_DESC_LINK && c.status != SHARQ_OK;
+	s->canceled |= slot->link && c.status != SHARQ_OK;
 	s->m.cq[sharq_ring_slot(s->cq_tail++, s->m.depth)] = c;
 }
 
@@ -398,6 +476,7 @@ void sdxi_take(struct sdxi *s)
 	uint64_t before = s->taken;
 	uint32_t at = s->taken_at;
 
+	catch_up(s);
 	while (s->taken != s->put) {
 		int status = outcome(s);
 

@@ -32,11 +32,12 @@ static struct workqueue_struct *free_queue, *end_queue, *later_queue;
 
 int sharq_queue_init(void)
 {
+	const unsigned int later_flags = COMPAT_WQ_PERCPU | WQ_CPU_INTENSIVE |
+					 WQ_MEM_RECLAIM;
+
 	free_queue = alloc_workqueue("sharq-free", WQ_UNBOUND, 0);
 	end_queue = alloc_workqueue("sharq-end", WQ_UNBOUND, 0);
-	later_queue = alloc_workqueue(
-		"sharq-later",
-		COMPAT_WQ_PERCPU | WQ_CPU_INTENSIVE | WQ_MEM_RECLAIM, 0);
+	later_queue = alloc_workqueue("sharq-later", later_flags, 0);
 	if (free_queue && end_queue && later_queue)
 		return 0;
 	sharq_queue_exit();
@@ -232,9 +233,8 @@ static int elsewhere(void)
 {
 	int here = raw_smp_processor_id(), cpu;
 
-	for_each_cpu_wrap(cpu, housekeeping_cpumask(HK_TYPE_WQ), here)
-		if (cpu != here && cpu_online(cpu))
-			return cpu;
+	for_each_cpu_wrap(cpu, housekeeping_cpumask(HK_TYPE_WQ),
+			  here) if (cpu != here && cpu_online(cpu)) return cpu;
 	return here;
 }
 

@@ -266,7 +266,8 @@ void sdxi_direct_stopped(struct sdxi *s)
 static int make_area(struct sdxi_direct *d)
 {
 	struct sharq_queue *q = d->q;
-	u32 n = SDXI_DIRECT_ENTRIES;
+	/* As many as the queue has, or the least that there is. */
+	u32 n = max_t(u32, SDXI_RING_ENTRIES_MIN, q->depth);
 
 	q->area_entries = n;
 	q->area_size = PAGE_ALIGN(SHARQ_SDXI_RING +

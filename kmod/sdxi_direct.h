@@ -36,9 +36,6 @@
 #include "sdxi_wake.h"
 #include "sdxi_watch.h"
 
-/* Of a context's ring: the least that there is. */
-#define SDXI_DIRECT_ENTRIES SDXI_RING_ENTRIES_MIN
-
 /*
  * struct sdxi_direct - a client's context, in q->direct, from BIND until the queue
  * is freed

@@ -206,7 +206,8 @@ struct sharq_cqe {
  * one writer and a cache line of its own. Where the arrays lie is said when
  * the queue is made, never here.
  *
- * @sq_tail:      client: descriptors published. Store-release after filling
+ * @sq_tail:      client: descriptors published. Store-release after filling; it may
+ *                store 8 bytes, of which the upper half is nothing
  * @client_flags: client: SHARQ_CLIENT_*
  * @cq_head:      client: completions taken
  * @sq_head:      device: descriptors consumed; their slots may be reused

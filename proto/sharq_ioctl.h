@@ -319,8 +319,8 @@ struct sharq_ctl_event {
  * says, and can't be moved or cut.
  *
  * A direct queue takes no kicks (-EOPNOTSUPP). The client fills descriptors, stores
- * sq_tail, then anything to the doorbell's page (release, both): 4 bytes, at its
- * beginning. That may be a page fault, when the device sleeps, and is no system
+ * sq_tail, then anything to the doorbell's page (release, both): 4 bytes or 8, at
+ * its beginning. That may be a page fault, when the device sleeps, and is no system
  * call. It stores there, too, when it has taken completions while the CQ was full,
  * if descriptors were left.
  *
@@ -408,9 +408,9 @@ struct sharq_start {
  * each. The layouts are the standard's, little-endian: proto/sdxi_hw.h.
  *
  * The client puts descriptor i once i - taken < entries: its block (signal 1, flags
- * 0), the descriptor without SDXI_DSC_VL, and then, release, its first word with it;
- * then write_index; then write_index again as 8 bytes to the beginning of the
- * doorbell's page. SHARQ_SDXI_AKEY is the key of its memory; there is no other.
+ * 0) and the descriptor with SDXI_DSC_VL, at neither of which the function looks yet;
+ * then, release, write_index; then write_index again as 8 bytes to the beginning of
+ * the doorbell's page. SHARQ_SDXI_AKEY is the key of its memory; there is no other.
  * Block and descriptor are addressed as they are mapped. Where it puts another
  * block, or none, is its own affair, and so is what becomes of its sleep.
  *

@@ -31,13 +31,14 @@ static int make_context(struct plain *p)
 		.caps = p->q->caps,
 		.bell = p->bell,
 	};
+	uint8_t *notes;
 
 	p->q->area_size = (sdxi_area_size(PLAIN_DEPTH) + PAGE - 1) &
 			  ~(PAGE - 1ULL);
-	m.area = p->q->area = pages(p->q->area_size, p->bell);
-	if (!m.area)
+	notes = pages(SDXI_NOTES_SIZE + p->q->area_size, p->bell);
+	if (!notes)
 		return -ENOMEM;
-	p->area = m.area;
+	m.area = p->area = p->q->area = notes + SDXI_NOTES_SIZE;
 	p->dscs = (void *)((uint8_t *)m.area + SHARQ_SDXI_RING);
 	p->blocks = (void *)(p->dscs + PLAIN_DEPTH);
 	return sdxi_new(&p->q->sdxi, &m);

@@ -48,16 +48,13 @@ static inline uint64_t ticks(void)
 
 struct work {
 	struct plain *p;
-	bool copy;
-	unsigned int batch;
 	uint64_t next;
 };
 
-static inline __attribute__((always_inline)) void by_library(struct work *w,
-							     bool copy)
+static inline __attribute__((always_inline)) void
+by_library(struct work *w, bool copy, unsigned int batch)
 {
 	struct sharq_queue *q = w->p->q;
-	const unsigned int batch = w->batch;
 	uint64_t next = w->next;
 
 	for (unsigned int n = 0; n < PLAIN_DEPTH; n += batch) {
@@ -79,13 +76,12 @@ static inline __attribute__((always_inline)) void by_library(struct work *w,
 }
 
 /* All in registers, and each entry in its place at once. */
-static inline __attribute__((always_inline)) void by_hand(struct work *w,
-							  bool copy)
+static inline __attribute__((always_inline)) void
+by_hand(struct work *w, bool copy, unsigned int batch)
 {
 	struct sharq_ring *ring = w->p->ring;
 	struct sharq_desc *sq = w->p->sq;
 	uint32_t *bell = w->p->bell;
-	const unsigned int batch = w->batch;
 	uint64_t next = w->next;
 
 	for (unsigned int n = 0; n < PLAIN_DEPTH; n += batch) {
@@ -109,8 +105,8 @@ static inline __attribute__((always_inline)) void by_hand(struct work *w,
 }
 
 /* The standard's, and no completion block, of which each command needs one. */
-static inline __attribute__((always_inline)) void by_hand_sdxi(struct work *w,
-							       bool copy)
+static inline __attribute__((always_inline)) void
+by_hand_sdxi(struct work *w, bool copy, unsigned int batch)
 {
 	const uint32_t op = FIELD_PREP(SDXI_DSC_TYPE, SDXI_TYPE_DMA) |
 			    SDXI_DSC_VL |
@@ -120,7 +116,6 @@ static inline __attribute__((always_inline)) void by_hand_sdxi(struct work *w,
 	struct sdxi_cst_blk *blocks = w->p->blocks;
 	union sdxi_dsc *dscs = w->p->dscs;
 	uint64_t *bell = w->p->bell, next = w->next;
-	const unsigned int batch = w->batch;
 
 	for (unsigned int n = 0; n < PLAIN_DEPTH; n += batch) {
 		for (unsigned int i = 0; i < batch; i++, next++) {
@@ -146,9 +141,13 @@ static inline __attribute__((always_inline)) void by_hand_sdxi(struct work *w,
 }
 
 #define SIDE(name, how, copy)                                                  \
-	static __attribute__((noinline)) void name(struct work *w)             \
+	static __attribute__((noinline)) void name##_1(struct work *w)         \
 	{                                                                      \
-		how(w, copy);                                                  \
+		how(w, copy, 1);                                               \
+	}                                                                      \
+	static __attribute__((noinline)) void name##_32(struct work *w)        \
+	{                                                                      \
+		how(w, copy, 32);                                              \
 	}
 SIDE(nop_by_library, by_library, false)
 SIDE(copy_by_library, by_library, true)
@@ -210,24 +209,24 @@ static double ns_of_a_tick(void)
 static const struct row {
 	const char *name;
 	bool sdxi;
-	unsigned int batch;
 	void (*hand)(struct work *w);
 	void (*library)(struct work *w);
 } rows[] = {
-	{ "NOP, one by one: sharq's ring", false, 1, nop_by_hand,
-	  nop_by_library },
-	{ "NOP, 32: sharq's ring", false, 32, nop_by_hand, nop_by_library },
-	{ "COPY 64, one by one: sharq's ring", false, 1, copy_by_hand,
-	  copy_by_library },
-	{ "COPY 64, 32: sharq's ring", false, 32, copy_by_hand,
-	  copy_by_library },
-	{ "NOP, one by one: SDXI's ring", true, 1, sdxi_nop_by_hand,
-	  nop_by_library },
-	{ "NOP, 32: SDXI's ring", true, 32, sdxi_nop_by_hand, nop_by_library },
-	{ "COPY 64, one by one: SDXI's ring", true, 1, sdxi_copy_by_hand,
-	  copy_by_library },
-	{ "COPY 64, 32: SDXI's ring", true, 32, sdxi_copy_by_hand,
-	  copy_by_library },
+	{ "NOP, one by one: sharq's ring", false, nop_by_hand_1,
+	  nop_by_library_1 },
+	{ "NOP, 32: sharq's ring", false, nop_by_hand_32, nop_by_library_32 },
+	{ "COPY 64, one by one: sharq's ring", false, copy_by_hand_1,
+	  copy_by_library_1 },
+	{ "COPY 64, 32: sharq's ring", false, copy_by_hand_32,
+	  copy_by_library_32 },
+	{ "NOP, one by one: SDXI's ring", true, sdxi_nop_by_hand_1,
+	  nop_by_library_1 },
+	{ "NOP, 32: SDXI's ring", true, sdxi_nop_by_hand_32,
+	  nop_by_library_32 },
+	{ "COPY 64, one by one: SDXI's ring", true, sdxi_copy_by_hand_1,
+	  copy_by_library_1 },
+	{ "COPY 64, 32: SDXI's ring", true, sdxi_copy_by_hand_32,
+	  copy_by_library_32 },
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
 #define TARGET 1.5
@@ -240,9 +239,8 @@ static struct plain hands[2], libraries[2];
 
 static void run_row(const struct row *row, struct result *r, unsigned int at)
 {
-	struct work hand = { &hands[row->sdxi], false, row->batch,
-			     hands[row->sdxi].taken };
-	struct work library = { &libraries[row->sdxi], false, row->batch, 0 };
+	struct work hand = { &hands[row->sdxi], hands[row->sdxi].taken };
+	struct work library = { &libraries[row->sdxi], 0 };
 	double clock = measure(&hand, nothing, false);
 
 	r->hand[at] = measure(&hand, row->hand, false) - clock;

@@ -22,8 +22,9 @@ struct bench *bench_new_ops(uint32_t depth, uint32_t entries, uint32_t ops)
 	b->sq = calloc(depth, sizeof(*b->sq));
 	b->cq = calloc(depth, sizeof(*b->cq));
 	b->ran = calloc(entries, sizeof(*b->ran));
-	b->area = aligned_alloc(4096, size);
-	memset(b->area, 0, size);
+	b->notes = aligned_alloc(4096, SDXI_NOTES_SIZE + size);
+	memset(b->notes, 0, SDXI_NOTES_SIZE + size);
+	b->area = (void *)(b->notes + SDXI_NOTES_SIZE);
 	b->dscs = (void *)((char *)b->area + SHARQ_SDXI_RING);
 	b->blocks = (void *)(b->dscs + entries);
 	b->words = (void *)(b->blocks + entries);
@@ -46,7 +47,7 @@ void bench_free(struct bench *b)
 	/* Nothing came that nobody expected. */
 	ck_assert_uint_eq(b->ring.cq_tail, b->cq_head);
 	sdxi_free(b->s);
-	free(b->area);
+	free(b->notes);
 	free(b->ran);
 	free(b->cq);
 	free(b->sq);

@@ -35,6 +35,7 @@ struct bench {
 	uint32_t depth, entries;
 	uint32_t sq_tail, cq_head;
 
+	uint8_t *notes;
 	struct sharq_sdxi *area;
 	union sdxi_dsc *dscs;
 	struct sdxi_cst_blk *blocks;
