@@ -59,7 +59,8 @@ static bool ring_fits(const struct sharq_bind *b)
 	if (b->ring == SHARQ_RING_SHARQ)
 		return true;
 	return b->ring == SHARQ_RING_SDXI && b->path == SHARQ_BIND_DIRECT &&
-	       b->entries && b->area_size <= SIZE_MAX &&
+	       b->entries && b->entries <= SHARQ_MAX_DEPTH &&
+	       b->area_size <= SIZE_MAX &&
 	       b->area_size >= sdxi_area_size(b->entries);
 }
 
@@ -118,15 +119,14 @@ static int map_area(struct sharq_queue *q, const struct sharq_bind *b,
 	void *area;
 	int rc;
 
-	if (at == MAP_FAILED)
-		return fail(q->s, -errno, "can't map the queue's notes: %s",
-			    strerror(errno));
+	if (at == MAP_FAILED || madvise(at, size, MADV_DONTFORK)) {
+		rc = fail(q->s, -errno, "can't map the queue's notes: %s",
+			  strerror(errno));
+		if (at != MAP_FAILED)
+			munmap(at, size);
+		return rc;
+	}
 	q->area = at + SDXI_NOTES_SIZE;
-	if (madvise(at, size, MADV_DONTFORK))
-		return fail(q->s, -errno,
-			    "can't keep the queue's notes from "
-			    "children: %s",
-			    strerror(errno));
 	rc = map_part(q, "context", b->area_size, b->area_offset, q->area,
 		      MAP_FIXED, &area);
 	/* Else nobody knows what lies there. */

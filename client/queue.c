@@ -72,29 +72,37 @@ static int alloc_tables(struct sharq_queue *q)
 	return 0;
 }
 
-static size_t front_at(void)
+static size_t page_size(void)
 {
-	return (size_t)sysconf(_SC_PAGESIZE) - SHARQ_CACHE_LINE;
+	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static size_t queue_bytes(void)
-{
-	return front_at() + sizeof(struct sharq_queue);
-}
-
-/* Its front at the end of a page that a fork wipes in the child, who so can prepare and
- * submit nothing; the rest behind that. */
+/*
+ * Its front is at the end of a page that a fork wipes in the child, who so can prepare
+ * and submit nothing; the rest is behind that.
+ */
 static struct sharq_queue *queue_alloc(void)
 {
-	uint8_t *at = mmap(NULL, queue_bytes(), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t front_at = page_size() - SHARQ_CACHE_LINE;
+	size_t size = front_at + sizeof(struct sharq_queue);
+	void *page;
 
-	if (at == MAP_FAILED)
+	if (posix_memalign(&page, page_size(), size))
 		return NULL;
-	if (!madvise(at, front_at() + 1, MADV_WIPEONFORK))
-		return (void *)(at + front_at());
-	munmap(at, queue_bytes());
+	memset(page, 0, size);
+	if (!madvise(page, page_size(), MADV_WIPEONFORK))
+		return (void *)((uint8_t *)page + front_at);
+	free(page);
 	return NULL;
+}
+
+static void queue_release(struct sharq_queue *q)
+{
+	void *page = (uint8_t *)q + SHARQ_CACHE_LINE - page_size();
+
+	/* Others may have that memory then. */
+	if (!madvise(page, page_size(), MADV_KEEPONFORK))
+		free(page);
 }
 
 static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
@@ -120,7 +128,7 @@ static struct sharq_queue *queue_free(struct sharq_queue *q, bool ours)
 	free(q->stages);
 	free(q->slots);
 	free(q->free);
-	munmap((uint8_t *)q - front_at(), queue_bytes());
+	queue_release(q);
 	return NULL;
 }
 

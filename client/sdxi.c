@@ -53,6 +53,7 @@ struct slot {
  * @held:           nothing is put before @taken has reached @put
  * @canceled:       the next command is, by a chain
  * @stopped:        one was seen that will never be done: it may have been begun
+ * @over:           the queue is dead: nothing is begun any more
  * @front:          the queue's; NULL: entries are prepared in the SQ only
  * @in_slots:       they are prepared in the context's: then @front has what @put and
  *                  @sq_head are, which are the same, see catch_up()
@@ -72,7 +73,7 @@ struct sdxi {
 	uint64_t put, taken;
 	uint32_t put_at, taken_at;
 	uint32_t sq_head, cq_tail;
-	bool held, canceled, stopped, in_slots;
+	bool held, canceled, stopped, over, in_slots;
 	struct sharq_front *front;
 	struct sharq_desc *descs;
 
@@ -249,7 +250,7 @@ void sdxi_serve(struct sdxi *s, struct sharq_front *front)
 		       "opcodes");
 	if (s->m.caps.ops != OPS ||
 	    s->m.caps.max_transfer < SHARQ_SLOT_COPY_MAX || n & (n - 1) ||
-	    n < s->m.depth || n > SHARQ_MAX_DEPTH || htole32(1) != 1)
+	    n < s->m.depth || !SHARQ_SLOTS)
 		return;
 	for (uint32_t i = 0; i < n; i++)
 		note_of(s, i)->front = front;
@@ -277,8 +278,10 @@ bool sdxi_leave_slots(struct sdxi *s, bool for_good)
 	uint32_t at, i;
 
 	catch_up(s);
-	if (for_good)
+	if (for_good) {
+		s->over = true;
 		s->front = NULL;
+	}
 	if (!s->in_slots)
 		return false;
 	s->in_slots = false;
@@ -383,7 +386,8 @@ static bool put_next(struct sdxi *s)
 		put_step(s);
 		return true;
 	}
-	if (s->sq_head ==
+	if (s->over ||
+	    s->sq_head ==
 		    __atomic_load_n(&s->m.ring->sq_tail, __ATOMIC_ACQUIRE) ||
 	    device_flags(s) & (SHARQ_DEVICE_PAUSED | SHARQ_DEVICE_DEAD))
 		return false;

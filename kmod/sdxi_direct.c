@@ -266,8 +266,12 @@ void sdxi_direct_stopped(struct sdxi *s)
 static int make_area(struct sdxi_direct *d)
 {
 	struct sharq_queue *q = d->q;
-	/* As many as the queue has, or the least that there is. */
-	u32 n = max_t(u32, SDXI_RING_ENTRIES_MIN, q->depth);
+	u64 most = FIELD_GET(SDXI_CAP0_MAX_DS_RING_SZ, d->s->cap0);
+	u32 n;
+
+	/* As many as the queue has, and no fewer or more than there may be. */
+	n = clamp_t(u64, q->depth, SDXI_RING_ENTRIES_MIN,
+		    SDXI_RING_ENTRIES(most));
 
 	q->area_entries = n;
 	q->area_size = PAGE_ALIGN(SHARQ_SDXI_RING +

@@ -15,7 +15,7 @@
 #include "soft.h"
 
 static unsigned int sdxi_hang_ms = 2000;
-module_param(sdxi_hang_ms, uint, 0444);
+module_param(sdxi_hang_ms, uint, 0644);
 MODULE_PARM_DESC(sdxi_hang_ms, "for so long an SDXI function may stand still");
 
 /* All may stand still so often with the same command at the head. */
@@ -456,12 +456,17 @@ static void recover(struct sdxi *s)
 	sdxi_cxt_ring(&s->shadow);
 }
 
+/* It has hung if nothing moves until then. */
+static unsigned long hung_at(const struct sdxi *s)
+{
+	return s->moved + msecs_to_jiffies(READ_ONCE(sdxi_hang_ms));
+}
+
 static bool hangs(const struct sdxi *s)
 {
 	if (list_empty(&s->flight) && !s->blocked)
 		return false;
-	return time_after_eq(jiffies,
-			     s->moved + msecs_to_jiffies(sdxi_hang_ms));
+	return time_after_eq(jiffies, hung_at(s));
 }
 
 /* An error may have stopped the context, or the function; or it vanished. */
@@ -487,13 +492,11 @@ static bool has_work(struct sdxi *s)
 
 static long patience(const struct sdxi *s)
 {
-	unsigned long until = s->moved + msecs_to_jiffies(sdxi_hang_ms);
-
 	if (s->blocked)
 		return 1;
 	if (list_empty(&s->flight))
 		return MAX_SCHEDULE_TIMEOUT;
-	return max_t(long, until - jiffies, 1);
+	return max_t(long, hung_at(s) - jiffies, 1);
 }
 
 static int run(void *data)

@@ -19,8 +19,8 @@
  *           SHARQ_IN_SLOT
  * @ring:    of a direct queue that can be submitted to here; others have that of a
  *           dead device
- * @index, @bell: where such a one is told what is submitted. 8 bytes each, whose upper
- *           half a queue that is no SDXI context's ignores
+ * @index, @bell: where such a one is told what is submitted; if that is 8 bytes, a
+ *           queue that is no SDXI context's ignores the upper half
  * @prep_tail, @submit_tail: how many entries were prepared, and submitted
  * @limit:   how many may be prepared
  */
@@ -56,7 +56,6 @@ struct sharq_front {
 #endif
 /* So many bytes: the notes of the deepest queue, and what a ring begins behind. */
 #define SHARQ_NOTES (64 * SHARQ_MAX_DEPTH + 4096)
-/* They are little-endian, as who uses them is. */
 #define SHARQ_SLOT_NOP 0x00010101ULL
 #define SHARQ_SLOT_COPY 0x00010301ULL
 /* Of a plain COPY. What is longer costs other things than its submission. */
@@ -85,10 +84,13 @@ struct sharq_note {
 	struct sharq_desc *desc;
 } __attribute__((__may_alias__));
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Slots are little-endian, and 8 bytes are told by one store. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && __SIZEOF_POINTER__ == 8
+#define SHARQ_SLOTS 1
 #define SHARQ_TELL(at, index)                                                  \
 	__atomic_store_n((uint64_t *)(at), (index), __ATOMIC_RELEASE)
 #else
+#define SHARQ_SLOTS 0
 #define SHARQ_TELL(at, index)                                                  \
 	__atomic_store_n((uint32_t *)(at), (uint32_t)(index), __ATOMIC_RELEASE)
 #endif

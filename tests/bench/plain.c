@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "../../client/client.h"
 
@@ -86,6 +87,16 @@ void plain_free(struct plain *p)
 {
 	sharq_queue_close(p->q);
 	sharq_disconnect(p->s);
+}
+
+void plain_hang_up(struct plain *p)
+{
+	int fds[2];
+
+	if (pipe(fds))
+		abort();
+	close(fds[1]);
+	p->q->fd = fds[0];
 }
 
 static void complete_block(struct plain *p)

@@ -36,6 +36,8 @@ struct plain {
 /* Return: 0 or -errno */
 int plain_new(struct plain *p, bool sdxi);
 void plain_free(struct plain *p);
+/* Its file tells that it is dead, before its rings do. */
+void plain_hang_up(struct plain *p);
 /* As a device: complete the next @n commands, in the ring or its context. */
 void plain_complete(struct plain *p, unsigned int n);
 #pragma GCC visibility pop

@@ -628,6 +628,35 @@ START_TEST(the_same_functions_are_in_the_library)
 }
 END_TEST
 
+/* Nor does what it took before, by whatever way, run once more. */
+START_TEST(p14_dead_context_does_nothing_twice)
+{
+	const struct sharq_cqe *cqe;
+	struct sharq_sqe *sqe;
+
+	begin(true);
+	for (unsigned int i = 0; i < PLAIN_DEPTH; i++) {
+		sqe = get();
+		sharq_prep_nop(sqe);
+		sharq_sqe_set_flags(sqe, SHARQ_DESC_FENCE);
+		sharq_sqe_set_data64(sqe, i);
+	}
+	ck_assert_int_eq(sharq_submit(p.q), PLAIN_DEPTH);
+	plain_complete(&p, PLAIN_DEPTH);
+	for (unsigned int i = 0; i < PLAIN_DEPTH; i++)
+		expect(i, SHARQ_OK);
+	submit(3);
+	plain_hang_up(&p);
+	ck_assert_int_eq(sharq_wait_cqe(p.q, &cqe, 20), -ETIME);
+	ck_assert_uint_eq(p.area->write_index, PLAIN_DEPTH + 3);
+	plain_complete(&p, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		expect(i, SHARQ_OK);
+	expect_none();
+	plain_free(&p);
+}
+END_TEST
+
 Suite *unit_suite(void)
 {
 	Suite *suite = suite_create("direct");
@@ -638,6 +667,7 @@ Suite *unit_suite(void)
 	UNIT_ADD(suite, what_a_dead_device_never_took_is_canceled_once);
 	UNIT_ADD(suite, p14_what_a_dead_context_holds_is_not_overwritten);
 	UNIT_ADD(suite, p14_close_waits_for_what_a_dead_device_took);
+	UNIT_ADD(suite, p14_dead_context_does_nothing_twice);
 	UNIT_ADD(suite, no_memory_of_absurd_size);
 	UNIT_ADD(suite, more_completions_than_commands_are_not_believed);
 	UNIT_ADD(suite, p4_child_gets_and_submits_nothing);

@@ -128,3 +128,25 @@ uint64_t sdxi_counter(unsigned int reg)
 {
 	return test_block()[reg / 8];
 }
+
+/* What was changed, and what it was. */
+static char parameter_path[80], parameter_before[16];
+
+void sdxi_lose_patience(const char *parameter, unsigned int ms)
+{
+	char text[16];
+	FILE *f;
+
+	snprintf(parameter_path, sizeof(parameter_path),
+		 "/sys/module/sharq/parameters/%s", parameter);
+	f = fopen(parameter_path, "re");
+	ck_assert(f && fgets(parameter_before, sizeof(parameter_before), f));
+	fclose(f);
+	snprintf(text, sizeof(text), "%u", ms);
+	ck_assert(!broker_write(parameter_path, text));
+}
+
+void sdxi_be_patient(void)
+{
+	ck_assert(!broker_write(parameter_path, parameter_before));
+}

@@ -34,6 +34,15 @@ void sdxi_bind_again(void);
 /* The number of its IOMMU group, as the system has it. */
 unsigned int sdxi_group(void);
 
+/*
+ * Give the function, or a context, @ms before it counts as hung: one of the module's
+ * parameters. sdxi_be_patient(): as many as before.
+ */
+#define SDXI_HANG "sdxi_hang_ms"
+#define SDXI_DIRECT_HANG "sdxi_direct_hang_ms"
+void sdxi_lose_patience(const char *parameter, unsigned int ms);
+void sdxi_be_patient(void);
+
 /* @cxt is the context's number. */
 void sdxi_misbehave(unsigned int cxt, enum sdxi_test_cmd cmd, uint64_t arg);
 void sdxi_behave(void);

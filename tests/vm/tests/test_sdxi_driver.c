@@ -416,12 +416,16 @@ END_TEST
 
 /* ---- misbehaving ---- */
 
+/* Less than a real function is given, more than this one ever takes. */
+#define HANG_MS 700
+
 /* The context hangs until the driver's own @commands came through. */
 static void hangs_for_a_while(uint64_t commands)
 {
 	struct load a = load_new(4096), b = load_new(300000);
 	uint64_t before;
 
+	sdxi_lose_patience(SDXI_HANG, HANG_MS);
 	command(SDXI_TEST_HANG, 0);
 	before = executed();
 	load_kick(&a);
@@ -432,6 +436,7 @@ static void hangs_for_a_while(uint64_t commands)
 	load_take_all_ok(&b);
 	load_free(&a);
 	load_free(&b);
+	sdxi_be_patient();
 }
 
 START_TEST(p13_hung_context_is_stopped_and_all_run_again)
@@ -455,11 +460,13 @@ START_TEST(p13_who_hangs_it_twice_is_quarantined)
 	struct sharq_desc d = desc_copy(dst, src, PAGE);
 	struct queue q = sdxi_queue(4);
 
+	sdxi_lose_patience(SDXI_HANG, HANG_MS);
 	command(SDXI_TEST_HANG, 0);
 	queue_put(&q, &d);
 	queue_kick(&q);
 	while (!queue_completed(&q))
 		poll(NULL, 0, 1);
+	sdxi_be_patient();
 	ck_assert_uint_eq(queue_take(&q).status, SHARQ_TIMEOUT);
 	ck_assert_uint_eq(queue_seen(q.id).state, SHARQ_QUEUE_QUARANTINED);
 	sdxi_queue_is_dead(&q);
@@ -482,6 +489,7 @@ START_TEST(p13_function_that_always_hangs_is_given_up)
 	struct queue q[QUEUES];
 	struct sharq_ctl_device gone;
 
+	sdxi_lose_patience(SDXI_HANG, HANG_MS);
 	command(SDXI_TEST_HANG, 0);
 	for (int i = 0; i < QUEUES; i++) {
 		q[i] = sdxi_queue(4);
@@ -493,6 +501,7 @@ START_TEST(p13_function_that_always_hangs_is_given_up)
 			poll(NULL, 0, 1);
 		by_status[queue_take(&q[i]).status]++;
 	}
+	sdxi_be_patient();
 	ck_assert_uint_eq(by_status[SHARQ_TIMEOUT], BLAMED);
 	ck_assert_uint_eq(by_status[SHARQ_RESET], QUEUES - BLAMED);
 	while (sdxi_find(&gone))
@@ -523,7 +532,9 @@ static void survives(enum sdxi_test_cmd cmd, uint64_t arg)
 
 START_TEST(p14_lost_completion_costs_time_only)
 {
+	sdxi_lose_patience(SDXI_HANG, HANG_MS);
 	survives(SDXI_TEST_DROP, 1);
+	sdxi_be_patient();
 }
 END_TEST
 

@@ -15,31 +15,10 @@
 #include "sdxi_neighbour.h"
 #include "sdxi_ring.h"
 
-#define WATCH "/sys/module/sharq/parameters/sdxi_direct_hang_ms"
 /* More than a command takes on a machine that is busy otherwise. */
-#define HANG_MS 5000
+#define HANG_MS 3000U
 
 static struct rng rng = { .state = 31 };
-
-/* ---- how long it may take ---- */
-
-static char default_ms[16];
-
-static void shorten_watch(void)
-{
-	FILE *f = fopen(WATCH, "re");
-	char ms[16];
-
-	ck_assert(f && fgets(default_ms, sizeof(default_ms), f));
-	fclose(f);
-	snprintf(ms, sizeof(ms), "%d", HANG_MS);
-	ck_assert(!broker_write(WATCH, ms));
-}
-
-static void restore_watch(void)
-{
-	ck_assert(!broker_write(WATCH, default_ms));
-}
 
 /* ---- those beside it ---- */
 
@@ -132,7 +111,7 @@ START_TEST(p13_hung_context_is_ended_in_time_and_alone)
 	struct pollfd p = { .fd = v.r.fd, .events = POLLIN };
 	uint64_t begin = now_ms();
 
-	shorten_watch();
+	sdxi_lose_patience(SDXI_DIRECT_HANG, HANG_MS);
 	victim_put(&v, SDXI_TEST_HANG, 0);
 	sdxi_want_event(&v.r, true);
 	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
@@ -145,7 +124,7 @@ START_TEST(p13_hung_context_is_ended_in_time_and_alone)
 	others_stop(&others);
 	ck_assert(filled_with(v.dst, 0, COMMANDS * PAGE));
 	victim_free(&v);
-	restore_watch();
+	sdxi_be_patient();
 	sdxi_all_gone();
 }
 END_TEST
@@ -155,7 +134,7 @@ START_TEST(p13_hung_context_that_hears_no_stop_is_ended_in_time)
 	struct neighbour shadow = sdxi_neighbour_start_shadow();
 	struct victim v = victim_new();
 
-	shorten_watch();
+	sdxi_lose_patience(SDXI_DIRECT_HANG, HANG_MS);
 	sdxi_misbehave(v.cxt, SDXI_TEST_IGNORE_STOP, 0);
 	victim_put(&v, SDXI_TEST_HANG, 0);
 	victim_is(&v, SHARQ_QUEUE_QUARANTINED);
@@ -166,7 +145,7 @@ START_TEST(p13_hung_context_that_hears_no_stop_is_ended_in_time)
 	neighbour_stop(&shadow);
 	victim_free(&v);
 	ring_load_works();
-	restore_watch();
+	sdxi_be_patient();
 	sdxi_all_gone();
 }
 END_TEST
@@ -196,14 +175,14 @@ START_TEST(p13_lost_completion_ends_its_queue_and_no_other_command)
 	struct others others = others_start();
 	struct victim v = victim_new();
 
-	shorten_watch();
+	sdxi_lose_patience(SDXI_DIRECT_HANG, HANG_MS);
 	victim_put(&v, SDXI_TEST_DROP, 1);
 	victim_is(&v, SHARQ_QUEUE_QUARANTINED);
 	victim_takes(&v, 0, 1, SHARQ_RESET);
 	victim_takes(&v, 1, COMMANDS, SHARQ_OK);
 	others_stop(&others);
 	victim_free(&v);
-	restore_watch();
+	sdxi_be_patient();
 	sdxi_all_gone();
 }
 END_TEST
@@ -214,14 +193,14 @@ START_TEST(p13_late_completions_cost_time_only)
 	struct others others = others_start();
 	struct victim v = victim_new();
 
-	shorten_watch();
+	sdxi_lose_patience(SDXI_DIRECT_HANG, HANG_MS);
 	victim_put(&v, SDXI_TEST_DELAY, 2 * HANG_MS / COMMANDS);
 	victim_takes(&v, 0, COMMANDS, SHARQ_OK);
 	sdxi_behave();
 	ck_assert_uint_eq(sdxi_run(&v.r, sdxi_nop()), SHARQ_OK);
 	others_stop(&others);
 	victim_free(&v);
-	restore_watch();
+	sdxi_be_patient();
 	sdxi_all_gone();
 }
 END_TEST
@@ -232,7 +211,7 @@ START_TEST(p13_who_is_paused_or_idle_or_takes_nothing_is_not_ended)
 	struct victim idle = victim_new(), done = victim_new();
 	struct victim paused = victim_new(), hung = victim_new();
 
-	shorten_watch();
+	sdxi_lose_patience(SDXI_DIRECT_HANG, HANG_MS);
 	ring_put_copies(&done.r, done.dst, done.src, PAGE);
 	while (!sdxi_done(&done.r))
 		;
@@ -251,7 +230,7 @@ START_TEST(p13_who_is_paused_or_idle_or_takes_nothing_is_not_ended)
 	victim_free(&done);
 	victim_free(&paused);
 	victim_free(&hung);
-	restore_watch();
+	sdxi_be_patient();
 	sdxi_all_gone();
 }
 END_TEST
@@ -305,12 +284,12 @@ START_TEST(p13_corrupt_index_after_an_error_ends_its_queue_alone)
 {
 	struct others others = others_start();
 
-	shorten_watch();
+	sdxi_lose_patience(SDXI_DIRECT_HANG, HANG_MS);
 	fails_and_goes_on_at(1ULL << 40, SHARQ_QUEUE_BROKEN);
 	/* It waits for a descriptor that it has done. */
 	fails_and_goes_on_at(0, SHARQ_QUEUE_QUARANTINED);
 	others_stop(&others);
-	restore_watch();
+	sdxi_be_patient();
 	sdxi_all_gone();
 }
 END_TEST
