@@ -233,8 +233,9 @@ static int elsewhere(void)
 {
 	int here = raw_smp_processor_id(), cpu;
 
-	for_each_cpu_wrap(cpu, housekeeping_cpumask(HK_TYPE_WQ),
-			  here) if (cpu != here && cpu_online(cpu)) return cpu;
+	for_each_cpu_wrap(cpu, housekeeping_cpumask(HK_TYPE_WQ), here)
+		if (cpu != here && cpu_online(cpu))
+			return cpu;
 	return here;
 }
 

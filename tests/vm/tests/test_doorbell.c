@@ -120,7 +120,7 @@ END_TEST
 
 /* Turns of an empty loop that take several times as long as the device polls. */
 #define TURNS 64000U
-#define PARTY_MS 3000U
+#define PARTY_MS 5000U
 #define SLEEPS 5U
 #define THREADS 4U
 #define MAPPINGS 10U
