@@ -91,6 +91,8 @@ struct io_uring_cmd;
  * @life: one for @refs, one for the URING_CMD, which may be canceled any time
  *        until it is answered; the last put frees
  * @cmd:  taken out, under @lock, by whoever completes it
+ * @queue: no reference; the kick's file and the requests have theirs
+ * @node: in @queue's @answers
  */
 struct sharq_batch {
 	struct kref refs;

@@ -17,15 +17,22 @@
 
 /* ---- to have one ---- */
 
-int sdxi_ring_file(uint64_t *id)
+#define DEPTH 64
+
+static int ring_file(uint32_t depth, uint64_t *id)
 {
-	struct sharq_ctl_create c = queue_request(64);
+	struct sharq_ctl_create c = queue_request(depth);
 	int fd;
 
 	c.device = sdxi_device().id;
 	fd = queue_file(&c);
 	*id = c.id;
 	return fd;
+}
+
+int sdxi_ring_file(uint64_t *id)
+{
+	return ring_file(DEPTH, id);
 }
 
 static void *map_at(int fd, size_t size, uint64_t offset)
@@ -53,12 +60,12 @@ static void map(struct sdxi_ring *r)
 	ck_assert((uint8_t *)(r->word + r->entries) <= area + b->area_size);
 }
 
-struct sdxi_ring sdxi_ring_bound(void)
+static struct sdxi_ring ring_bound(uint32_t depth)
 {
 	struct sdxi_ring r = { .bind = queue_bind_request() };
 	int e;
 
-	r.fd = sdxi_ring_file(&r.id);
+	r.fd = ring_file(depth, &r.id);
 	r.bind.path = SHARQ_BIND_DIRECT;
 	e = queue_bind(r.fd, &r.bind);
 	ck_assert_msg(!e, "BIND: %s, reason %u, %s", strerror(-e),
@@ -70,6 +77,11 @@ struct sdxi_ring sdxi_ring_bound(void)
 	return r;
 }
 
+struct sdxi_ring sdxi_ring_bound(void)
+{
+	return ring_bound(DEPTH);
+}
+
 int sdxi_ring_start(const struct sdxi_ring *r, const void *addr)
 {
 	struct sharq_start start = { .size = sizeof(start),
@@ -78,13 +90,18 @@ int sdxi_ring_start(const struct sdxi_ring *r, const void *addr)
 	return ioctl(r->fd, SHARQ_START, &start) ? -errno : 0;
 }
 
-struct sdxi_ring sdxi_ring_new(void)
+struct sdxi_ring sdxi_ring_new_deep(uint32_t depth)
 {
-	struct sdxi_ring r = sdxi_ring_bound();
+	struct sdxi_ring r = ring_bound(depth);
 	int e = sdxi_ring_start(&r, r.area);
 
 	ck_assert_msg(!e, "START: %s", strerror(-e));
 	return r;
+}
+
+struct sdxi_ring sdxi_ring_new(void)
+{
+	return sdxi_ring_new_deep(DEPTH);
 }
 
 void sdxi_ring_free(struct sdxi_ring *r)

@@ -46,6 +46,8 @@ struct sdxi_ring sdxi_ring_bound(void);
 /* SHARQ_START at @addr: 0 or -errno. */
 int sdxi_ring_start(const struct sdxi_ring *r, const void *addr);
 struct sdxi_ring sdxi_ring_new(void);
+/* The others' queues are 64 deep. */
+struct sdxi_ring sdxi_ring_new_deep(uint32_t depth);
 /* Unmap, close. */
 void sdxi_ring_free(struct sdxi_ring *r);
 

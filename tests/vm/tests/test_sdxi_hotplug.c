@@ -11,6 +11,7 @@
 #include "sdxi_function.h"
 #include "sdxi_load.h"
 #include "sdxi_neighbour.h"
+#include "sdxi_ring.h"
 #include "sdxi_slot.h"
 
 #define SHADOW_CONTEXT 1
@@ -205,6 +206,38 @@ START_TEST(p10_function_that_takes_no_updates_has_no_direct_queues)
 }
 END_TEST
 
+/* @option of a function, and as many entries as a context of it may have. */
+static void deepest_has(const char *option, uint32_t entries)
+{
+	struct sdxi_ring r;
+
+	sdxi_slot_plug(option);
+	r = sdxi_ring_new_deep(SHARQ_MAX_DEPTH);
+	ck_assert_uint_eq(r.entries, entries);
+	for (uint32_t i = 0; i < 2 * entries; i++) {
+		while (r.next - r.taken == entries)
+			ck_assert_uint_eq(sdxi_take(&r), SHARQ_OK);
+		sdxi_put(&r, sdxi_nop());
+		sdxi_bell(&r);
+	}
+	while (r.taken != r.next)
+		ck_assert_uint_eq(sdxi_take(&r), SHARQ_OK);
+	sdxi_ring_free(&r);
+	sdxi_slot_unplug();
+	expect_no_device();
+}
+
+START_TEST(p1_context_has_as_many_entries_as_its_queue_or_the_function)
+{
+	/* Elsewhere nobody has a context. */
+	if (!has_direct())
+		return;
+	deepest_has("\"max-ring\": 0", 1024);
+	deepest_has("\"max-ring\": 1", 2048);
+	deepest_has(NULL, SHARQ_MAX_DEPTH);
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("sdxi hotplug");
@@ -213,6 +246,9 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p14_unplug_of_a_hanging_function_answers_all, 60);
 	GUEST_ADD(s, p14_unplug_of_a_vanished_function_answers_all, 60);
 	GUEST_ADD(s, p10_function_that_takes_no_updates_has_no_direct_queues,
+		  60);
+	GUEST_ADD(s,
+		  p1_context_has_as_many_entries_as_its_queue_or_the_function,
 		  60);
 	return s;
 }
