@@ -8,6 +8,7 @@
  */
 #include <asm/byteorder.h>
 #include <linux/crc32.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/zlib.h>
@@ -65,10 +66,12 @@ u32 soft_codec_size(const struct sharq_desc *desc)
 {
 	switch (desc->op) {
 	case SHARQ_OP_COMPRESS:
-		return sizeof(struct codec) +
-		       zlib_deflate_workspacesize(MAX_WBITS, MAX_MEM_LEVEL);
+		return PAGE_ALIGN(sizeof(struct codec) +
+				  zlib_deflate_workspacesize(MAX_WBITS,
+							     MAX_MEM_LEVEL));
 	case SHARQ_OP_DECOMPRESS:
-		return sizeof(struct codec) + zlib_inflate_workspacesize();
+		return PAGE_ALIGN(sizeof(struct codec) +
+				  zlib_inflate_workspacesize());
 	default:
 		return 0;
 	}

@@ -5,6 +5,7 @@
 #include <linux/ktime.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 #include "compat.h"
 #include "trace.h"
@@ -59,7 +60,8 @@ int sharq_request_arm(struct sharq_request *r)
 		r->cost = ops->cost(&r->desc);
 	if (!extra)
 		return 0;
-	r->priv = kvmalloc(extra, GFP_KERNEL_ACCOUNT);
+	/* In one piece half as much again, or more, would be taken than is counted. */
+	r->priv = __vmalloc(extra, GFP_KERNEL_ACCOUNT);
 	if (!r->priv)
 		return -ENOMEM;
 	r->extra = extra;
@@ -69,7 +71,7 @@ int sharq_request_arm(struct sharq_request *r)
 
 static void disarm(struct sharq_request *r)
 {
-	kvfree(r->priv);
+	vfree(r->priv);
 	atomic64_sub(r->extra, &r->queue->pinned);
 }
 

@@ -8,6 +8,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 
 #include "soft.h"
 #include "trace.h"
@@ -251,7 +252,7 @@ struct soft_user *soft_user_free(struct soft_user *u)
 {
 	if (!u)
 		return NULL;
-	kvfree(u->request.priv);
+	vfree(u->request.priv);
 	free_page((unsigned long)u->page[0]);
 	free_page((unsigned long)u->page[1]);
 	kfree(u);
@@ -270,7 +271,7 @@ int soft_user_new(struct soft_user **out)
 		return -ENOMEM;
 	u->page[0] = (u8 *)__get_free_page(GFP_KERNEL_ACCOUNT);
 	u->page[1] = (u8 *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	u->request.priv = kvmalloc(workspace, GFP_KERNEL_ACCOUNT);
+	u->request.priv = __vmalloc(workspace, GFP_KERNEL_ACCOUNT);
 	if (!u->page[0] || !u->page[1] || !u->request.priv) {
 		soft_user_free(u);
 		return -ENOMEM;

@@ -508,7 +508,7 @@ static unsigned int beside_chain(struct load *other)
 	return between;
 }
 
-/* Each command's workspace takes 512 KiB of the kernel's. A debug kernel has less
+/* Each command's workspace takes 268 KiB of the kernel's. A debug kernel has less
  * memory, and takes longer for each. */
 static unsigned int most_compressing(void)
 {
