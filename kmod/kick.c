@@ -307,9 +307,11 @@ static int kick_locked(struct kick *k, u32 wanted)
 {
 	int ret = sharq_reserve(k->q, &wanted);
 
-	k->q->stats.kicks++;
 	if (ret > 0)
 		ret = consume_all(k, ret);
+	/* Another thread makes it, and counts it, from the start. */
+	if (ret != -EAGAIN)
+		k->q->stats.kicks++;
 	if (ret >= 0 && ret < wanted)
 		k->q->stats.short_kicks++;
 	return ret;
