@@ -15,7 +15,10 @@ static int file_release(struct inode *inode, struct file *file)
 {
 	struct sharq_queue *q = file->private_data;
 
-	/* When its client's close() returns, nothing of his is written to. */
+	/*
+	 * When its client's close() returns, hardware of its own writes to nothing
+	 * of his; of a shadow queue what the device has under way ends soon.
+	 */
 	if (current->mm == READ_ONCE(q->mm))
 		sharq_queue_end(q, SHARQ_QUEUE_GONE);
 	else
@@ -216,6 +219,19 @@ static const struct vm_operations_struct vm_ops = {
 	.mremap = no_vma_change,
 };
 
+static void area_close(struct vm_area_struct *vma)
+{
+	struct sharq_queue *q = vma->vm_file->private_data;
+
+	atomic_dec(&q->area_mapped);
+}
+
+static const struct vm_operations_struct area_ops = {
+	.may_split = no_vma_split,
+	.mremap = no_vma_change,
+	.close = area_close,
+};
+
 static vm_fault_t bell_fault(struct vm_fault *vmf)
 {
 	struct sharq_queue *q = vmf->vma->vm_file->private_data;
@@ -250,6 +266,17 @@ static int map_memory(struct vm_area_struct *vma, void *memory)
 	return remap_vmalloc_range(vma, memory, 0);
 }
 
+static int map_area(struct sharq_queue *q, struct vm_area_struct *vma)
+{
+	int ret = map_memory(vma, q->area);
+
+	if (ret)
+		return ret;
+	vma->vm_ops = &area_ops;
+	atomic_inc(&q->area_mapped);
+	return 0;
+}
+
 /* All of the rings, of the area, or the doorbell's page. */
 static int file_mmap(struct file *file, struct vm_area_struct *vma)
 {
@@ -267,7 +294,7 @@ static int file_mmap(struct file *file, struct vm_area_struct *vma)
 	if (q->direct && at == sharq_bell_offset(q) && size == PAGE_SIZE)
 		return map_bell(vma);
 	if (q->area && at == sharq_area_offset(q) && size == q->area_size)
-		return map_memory(vma, q->area);
+		return map_area(q, vma);
 	return -EINVAL;
 }
 

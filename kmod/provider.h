@@ -27,7 +27,8 @@
  * sharq_reserve(), and keeps to q->state; its @kill doesn't wait. Of another kind
  * the core knows nothing but q->area, which @start makes, and q->caps, which it may
  * lower; after its @kill the hardware reaches nothing of the client's any more, and
- * sharq_queue_settled() was called: that has a bound. It has beside these:
+ * sharq_queue_settled() was called, and sharq_context_done() if another may have what
+ * @start took: that has a bound. It has beside these:
  *
  * @run:   SHARQ_START. In the client's context, the queue is bound
  * @pause: q->state has become PAUSED, or RUNNING again. Not at the same time as

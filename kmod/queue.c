@@ -96,22 +96,24 @@ static void leave_device(struct sharq_queue *q)
 	module_put(THIS_MODULE);
 }
 
-static bool take_context(struct sharq_device *dev)
+static bool take_context(struct sharq_queue *q)
 {
-	bool free;
+	struct sharq_device *dev = q->dev;
 
 	spin_lock(&dev->lock);
-	free = dev->direct_used < dev->direct_max;
-	if (free)
-		dev->direct_used++;
+	q->has_context = dev->direct_used < dev->direct_max;
+	dev->direct_used += q->has_context;
 	spin_unlock(&dev->lock);
-	return free;
+	return q->has_context;
 }
 
-static void give_context(struct sharq_device *dev)
+void sharq_context_done(struct sharq_queue *q)
 {
+	struct sharq_device *dev = q->dev;
+
 	spin_lock(&dev->lock);
-	dev->direct_used--;
+	dev->direct_used -= q->has_context;
+	q->has_context = false;
 	spin_unlock(&dev->lock);
 }
 
@@ -127,19 +129,21 @@ static int start_direct(struct sharq_queue *q, struct sharq_bind *b)
 		b->reason_errno = q->dev->no_direct_errno;
 		return -EOPNOTSUPP;
 	}
-	if (!take_context(q->dev)) {
+	if (!take_context(q)) {
 		b->reason = SHARQ_REASON_BUSY;
 		return -EBUSY;
 	}
 	ret = ops->start(q, &reason);
 	if (!ret)
 		return 0;
-	give_context(q->dev);
+	sharq_context_done(q);
 	if (!reason)
 		return ret;
 	b->reason = reason;
 	b->reason_errno = ret;
-	return reason == SHARQ_REASON_BUSY ? -EBUSY : -EOPNOTSUPP;
+	return reason == SHARQ_REASON_BUSY || reason == SHARQ_REASON_NOT_NOW
+		       ? -EBUSY
+		       : -EOPNOTSUPP;
 }
 
 const struct sharq_direct_ops *sharq_queue_direct(const struct sharq_queue *q)
@@ -170,7 +174,7 @@ static void stop_direct(struct sharq_queue *q)
 	q->direct = NULL;
 	vfree(q->area);
 	q->area = NULL;
-	give_context(q->dev);
+	sharq_context_done(q);
 }
 
 static void queue_free(struct work_struct *work)

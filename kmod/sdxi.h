@@ -118,8 +118,9 @@ struct sdxi_direct;
  * @blamed:   slots that it stood still at for the last time since it did one
  * @give_up:  reset() was called: end it all
  * @dead:     answers all with RESET; set under @admin_lock
- * @direct:   clients' contexts by their numbers; who finds one here, under
- *            @direct_lock, may use it while he holds that, and queue its work
+ * @direct:   clients' contexts by their numbers, those that may be started yet; who
+ *            finds one here, under @direct_lock, may use it while he holds that, and
+ *            queue its work
  * @direct_mem: kernel memory of these contexts, made at their first use, and kept;
  *            made under @direct_mem_lock, until @direct_closed
  */
@@ -206,13 +207,23 @@ void sdxi_fn_give_up(struct sdxi *s);
 /* Have the thread reset it; doesn't wait. Anywhere. */
 void sdxi_fn_want_reset(struct sdxi *s);
 bool sdxi_fn_is_active(const struct sdxi *s);
+/* How long an admin command may take. */
+#define SDXI_ADMIN_TIMEOUT_US (1000 * USEC_PER_MSEC)
 /*
  * Do these n commands in the admin context, in this order; their opcodes lack VL.
  * Whoever wants to, so they shall not be such that take long. -EIO: the function says
  * so of one; -ESHUTDOWN: it is to be reset, or is dead; -ETIMEDOUT: it will be reset
  * for that.
  */
-int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n);
+int sdxi_fn_admin_within(struct sdxi *s, const union sdxi_dsc *dsc,
+			 unsigned int n, u64 patience_us);
+
+static inline int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc,
+				unsigned int n)
+{
+	return sdxi_fn_admin_within(s, dsc, n, SDXI_ADMIN_TIMEOUT_US);
+}
+
 /* The L1 entry of a context. */
 struct sdxi_l1_ent *sdxi_fn_l1(const struct sdxi *s, u16 cxt);
 /* In the thread: give each new entry of the error log to whom it concerns. */
@@ -230,9 +241,10 @@ void sdxi_fn_settle_log(struct sdxi *s);
 /*
  * Any context: the function begins to serve it, as its L1 entry says; nothing of it
  * is accessed any more until it is started. @sts: its status, of which a client may
- * make what it likes; @ctl: its control block if the function shall forget it, so that
- * nothing its owner does starts it, or NULL. Both have bounds; others wait meanwhile
- * only for a context that doesn't say when it has stopped.
+ * make what it likes, or NULL if the function can't write it; @ctl: its control block
+ * if the function shall forget it, so that nothing its owner does starts it, or NULL.
+ * Both have bounds; others' starts and stops go on while a context says that it hasn't
+ * stopped yet.
  */
 int sdxi_cxt_run(struct sdxi *s, u16 num);
 int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,

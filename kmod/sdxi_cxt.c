@@ -5,8 +5,12 @@
 
 #include "sdxi.h"
 
-/* How long who stops a context waits for it to say so. */
-#define STOP_TIMEOUT_US (100 * USEC_PER_MSEC)
+/*
+ * How long who stops a context waits for it to say so, and then for the function to
+ * say it, during which nobody else gets an answer from it.
+ */
+#define STOP_TIMEOUT_US (900 * USEC_PER_MSEC)
+#define STOP_LAST_WORD_US (100 * USEC_PER_MSEC)
 #define POLL_US 100
 
 /*
@@ -173,6 +177,7 @@ int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
 {
 	union sdxi_dsc stop = admin_dsc(num, SDXI_ADMIN_CXT_STOP, SDXI_DSC_FE);
 	union sdxi_dsc sync = sync_dsc(num, SDXI_SYNC_STOP);
+	u64 patience = SDXI_ADMIN_TIMEOUT_US;
 	bool stopped;
 	int ret;
 
@@ -185,14 +190,15 @@ int sdxi_cxt_halt(struct sdxi *s, u16 num, const struct sdxi_cxt_sts *sts,
 	 * SYNC keeps the admin context from others until it has. But it has the
 	 * last word: the function may not be able to write the status.
 	 */
-	read_poll_timeout(has_stopped, stopped, stopped, POLL_US,
-			  STOP_TIMEOUT_US, false, sts);
+	if (sts && read_poll_timeout(has_stopped, stopped, stopped, POLL_US,
+				     STOP_TIMEOUT_US, false, sts))
+		patience = STOP_LAST_WORD_US;
 	if (ctl)
 		forget(s, num, ctl);
 	/* The kernel's own context always has the same tables. */
 	if (ctl && num != SDXI_CXT_SHADOW)
 		ret = update_tables(s, num);
-	ret = ret ?: sdxi_fn_admin(s, &sync, 1);
+	ret = ret ?: sdxi_fn_admin_within(s, &sync, 1, patience);
 	/* Up to here what was under way may have looked up a key. */
 	if (ctl && num != SDXI_CXT_SHADOW)
 		ret = ret ?: update_keys(s, num);

@@ -109,7 +109,7 @@ static void stop_context(struct sdxi_direct *d)
 	/* By a reset, after which the function may not know it any more. */
 	if (completion_done(&d->stopped))
 		return;
-	ret = sdxi_cxt_halt(d->s, d->num, (void *)d->area->status,
+	ret = sdxi_cxt_halt(d->s, d->num, sdxi_direct_status(d),
 			    &memory(d)->ctl);
 	if (ret == -EIO && !completion_done(&d->stopped))
 		sdxi_fn_want_reset(d->s);
@@ -228,6 +228,23 @@ static void direct_stats(const struct sharq_queue *q,
 						      : min(left, d->entries);
 }
 
+/* Its context is nobody's. Not in the thread. */
+static void give_number(struct sdxi_direct *d)
+{
+	struct sdxi *s = d->s;
+
+	/* What the log has on this context shall not be said of the next one. */
+	sdxi_fn_settle_log(s);
+	spin_lock(&s->direct_lock);
+	if (s->direct[d->num] == d)
+		s->direct[d->num] = NULL;
+	spin_unlock(&s->direct_lock);
+}
+
+/*
+ * The client, and with it the queue, may stay for as long as a page fault of its
+ * takes; the context doesn't.
+ */
 static void direct_kill(struct sharq_queue *q)
 {
 	struct sdxi_direct *d = q->direct;
@@ -242,6 +259,8 @@ static void direct_kill(struct sharq_queue *q)
 	if (d->started)
 		stop_context(d);
 	mutex_unlock(&d->life);
+	give_number(d);
+	sharq_context_done(q);
 	sharq_queue_settled(q);
 	complete_all(&d->settled);
 }
@@ -303,16 +322,6 @@ static void take_number(struct sdxi_direct *d)
 	d->doorbell = s->doorbells + num * sdxi_doorbell_stride(s->cap0);
 }
 
-static void give_number(struct sdxi_direct *d)
-{
-	spin_lock(&d->s->direct_lock);
-	d->s->direct[d->num] = NULL;
-	spin_unlock(&d->s->direct_lock);
-	/* What was queued for it before. */
-	sdxi_faults_exit(d);
-	sdxi_watch_exit(d);
-}
-
 static int make_memory(struct sdxi_direct *d)
 {
 	struct sdxi *s = d->s;
@@ -347,6 +356,13 @@ static struct sdxi_direct *direct_new(struct sharq_queue *q)
 	return d;
 }
 
+/* What was queued while its number was its own. */
+static void end_works(struct sdxi_direct *d)
+{
+	sdxi_faults_exit(d);
+	sdxi_watch_exit(d);
+}
+
 static struct sdxi_direct *direct_free(struct sdxi_direct *d)
 {
 	if (d->dummy)
@@ -369,13 +385,19 @@ static int check_policy(struct sharq_queue *q, enum sharq_reason *reason)
 	return -EOPNOTSUPP;
 }
 
+/* Too many others have bonds, PASIDs, or are about to: another time it may do. */
+static bool not_now(int err)
+{
+	return err == -EBUSY || err == -ENOSPC;
+}
+
 static int bind(struct sdxi_direct *d, enum sharq_reason *reason)
 {
 	int ret = sdxi_bond_new(&d->s->bonds, &d->bond, &d->pasid);
 
 	if (ret && ret != -ENOMEM && ret != -EINTR)
-		*reason = ret == -EBUSY ? SHARQ_REASON_BUSY
-					: SHARQ_REASON_NO_SVA;
+		*reason = not_now(ret) ? SHARQ_REASON_NOT_NOW
+				       : SHARQ_REASON_NO_SVA;
 	return ret;
 }
 
@@ -410,6 +432,7 @@ static int direct_start(struct sharq_queue *q, enum sharq_reason *reason)
 
 err_number:
 	give_number(d);
+	end_works(d);
 	vfree(q->area);
 	q->area = NULL;
 err_direct:
@@ -417,14 +440,15 @@ err_direct:
 	return ret;
 }
 
-/* The bond last: who comes next has the context then, whatever that waits for. */
+/* The bond last: the rest waits for nobody. */
 static void direct_stop(struct sharq_queue *q)
 {
 	struct sdxi_direct *d = q->direct;
 
-	/* What the log has on this context shall not be said of the next one. */
-	sdxi_fn_settle_log(d->s);
-	give_number(d);
+	/* BIND may have failed, and nobody killed it. */
+	if (!test_bit(0, &d->killed))
+		give_number(d);
+	end_works(d);
 	sdxi_waker_exit(d);
 	sdxi_bond_end(&d->s->bonds, d->bond);
 	direct_free(d);
@@ -484,7 +508,7 @@ static int try_bond(struct sdxi *s)
 	ret = sdxi_bond_new(&s->bonds, &bond, &pasid);
 	if (!ret)
 		sdxi_bond_end(&s->bonds, bond);
-	return ret == -EINTR || ret == -ENOMEM ? 0 : ret;
+	return ret == -EINTR || ret == -ENOMEM || not_now(ret) ? 0 : ret;
 }
 
 void sdxi_direct_init(struct sdxi *s)

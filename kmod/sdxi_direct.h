@@ -39,7 +39,7 @@
 /*
  * struct sdxi_direct - a client's context, in q->direct, from BIND until the queue
  * is freed
- * @num:     of the context, nobody else's until then
+ * @num:     of the context, nobody else's until kill() is done
  * @bond:    with the client, whose @pasid it gives
  * @entries: of the ring; of @blocks and @words as many
  * @area:    q->area, with @ring, @blocks, @words behind it. All in it is the
@@ -83,6 +83,14 @@ struct sdxi_direct {
 	struct mutex bell_lock; /* the doorbell's mapping */
 	struct page *dummy;
 };
+
+/* NULL: it isn't mapped, so the function can't write it. */
+static inline const struct sdxi_cxt_sts *
+sdxi_direct_status(const struct sdxi_direct *d)
+{
+	return atomic_read(&d->q->area_mapped) ? (const void *)d->area->status
+					       : NULL;
+}
 
 /* Nothing is in flight, as the client has it. */
 static inline bool sdxi_direct_idle(const struct sdxi_direct *d)

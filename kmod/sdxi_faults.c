@@ -109,7 +109,7 @@ static void find_lost(struct sdxi_direct *d)
 /* life held. Its read index, which is the client's, says where it goes on. */
 static int start_again(struct sdxi_direct *d)
 {
-	int ret = sdxi_cxt_halt(d->s, d->num, status(d), NULL);
+	int ret = sdxi_cxt_halt(d->s, d->num, sdxi_direct_status(d), NULL);
 
 	if (ret)
 		return ret;

@@ -7,10 +7,10 @@
 
 #include "sdxi.h"
 #include "sdxi_faults.h"
+#include "trace.h"
 
-/* How long a change of the function's state, and an admin command, may take. */
+/* How long a change of the function's state may take. */
 #define STATE_TIMEOUT_US (1000 * USEC_PER_MSEC)
-#define ADMIN_TIMEOUT_US (1000 * USEC_PER_MSEC)
 #define POLL_US 100
 /* Who goes from the worst state to STOP takes no more steps. */
 #define STOP_STEPS 4
@@ -195,6 +195,7 @@ int sdxi_fn_reset(struct sdxi *s)
 	int ret;
 
 	pci_warn(s->pdev, "is reset\n");
+	trace_sharq_reset(&s->dev, READ_ONCE(s->unanswered));
 	mutex_lock(&s->admin_lock);
 	ret = stop(s);
 	if (!ret) {
@@ -233,7 +234,8 @@ static int all_done(const struct sdxi_cxt *c, unsigned int n)
 	return done;
 }
 
-static int commands(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n)
+static int commands(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n,
+		    u64 patience_us)
 {
 	struct sdxi_cxt *c = &s->admin;
 	int done;
@@ -244,7 +246,7 @@ static int commands(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n)
 	for (unsigned int i = 0; i < n; i++)
 		sdxi_cxt_put(c, &dsc[i], true);
 	sdxi_cxt_ring(c);
-	if (!read_poll_timeout(all_done, done, done, POLL_US, ADMIN_TIMEOUT_US,
+	if (!read_poll_timeout(all_done, done, done, POLL_US, patience_us,
 			       false, c, n))
 		return min(done, 0);
 	/* It blocks those that come after it. */
@@ -252,12 +254,13 @@ static int commands(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n)
 	return -ETIMEDOUT;
 }
 
-int sdxi_fn_admin(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n)
+int sdxi_fn_admin_within(struct sdxi *s, const union sdxi_dsc *dsc,
+			 unsigned int n, u64 patience_us)
 {
 	int ret;
 
 	mutex_lock(&s->admin_lock);
-	ret = commands(s, dsc, n);
+	ret = commands(s, dsc, n, patience_us);
 	mutex_unlock(&s->admin_lock);
 	return ret;
 }

@@ -208,7 +208,8 @@ struct sharq_request {
  * @area:      vmalloc_user(), @area_size, for @area_entries: what a direct queue
  *             of another kind than SHARQ_RING_SHARQ has, mapped by the client; made
  *             and let go as @direct is. All in it is the client's to change at any
- *             time
+ *             time. @area_mapped: how often it is
+ * @has_context: counted in the device's direct_used; under dev->lock
  * @sleeps, @asleep: how often what serves the direct path fell asleep, and whether
  *             it is; its to write
  * @unbound_until: jiffies64 until which BIND is accepted
@@ -278,6 +279,8 @@ struct sharq_queue {
 	void *area;
 	u32 area_size;
 	u32 area_entries;
+	atomic_t area_mapped;
+	bool has_context;
 	u64 sleeps;
 	bool asleep;
 	u64 unbound_until;
@@ -408,6 +411,8 @@ int sharq_queue_end(struct sharq_queue *q, enum sharq_queue_state state);
 int sharq_queue_end_soon(struct sharq_queue *q, enum sharq_queue_state state);
 /* It is dead, and its hardware writes nothing to its area any more. */
 void sharq_queue_settled(struct sharq_queue *q);
+/* Its device's direct path has room for another instead. Process context. */
+void sharq_context_done(struct sharq_queue *q);
 /* The operations of a direct queue, else NULL. */
 const struct sharq_direct_ops *sharq_queue_direct(const struct sharq_queue *q);
 

@@ -16,6 +16,9 @@ static const char *const texts[SHARQ_REASON_COUNT] = {
 		"(SVA); on x86 Linux 7.2 allows it, 6.1 and 6.12 don't",
 	[SHARQ_REASON_BUSY] = "every hardware queue of the device is taken",
 	[SHARQ_REASON_REQUESTED] = "the shadow path was asked for",
+	[SHARQ_REASON_NOT_NOW] =
+		"the kernel can share no more address spaces with the device "
+		"now; later it may",
 };
 
 const char *sharq_reason_text(unsigned int reason)

@@ -54,6 +54,7 @@ enum sharq_reason {
 		4,	       /* this kernel refuses SVA (on x86 6.1, 6.12) */
 	SHARQ_REASON_BUSY = 5, /* every hardware queue is taken */
 	SHARQ_REASON_REQUESTED = 6, /* shadow was asked for */
+	SHARQ_REASON_NOT_NOW = 7,   /* the kernel binds no more clients now */
 	SHARQ_REASON_COUNT
 };
 

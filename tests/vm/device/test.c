@@ -40,15 +40,18 @@ static uint64_t test_read(void *opaque, hwaddr addr, unsigned size)
 	}
 }
 
+static void behave_alone(struct context *cxt)
+{
+	memset(&cxt->wrong, 0, sizeof(cxt->wrong));
+	context_wake(cxt);
+}
+
 static void behave(struct function *fn)
 {
 	unsigned number;
 
-	for (number = 0; number <= fn->options.max_cxt; number++) {
-		memset(&fn->contexts[number].wrong, 0,
-		       sizeof(fn->contexts[number].wrong));
-		context_wake(&fn->contexts[number]);
-	}
+	for (number = 0; number <= fn->options.max_cxt; number++)
+		behave_alone(&fn->contexts[number]);
 	/* What it should have forgotten is not to be found later. */
 	if (fn->stale_atc)
 		memset(fn->atc, 0, sizeof(fn->atc));
@@ -67,6 +70,9 @@ static void misbehave(struct function *fn, enum sdxi_test_cmd cmd)
 	switch (cmd) {
 	case SDXI_TEST_BEHAVE:
 		behave(fn);
+		break;
+	case SDXI_TEST_BEHAVE_ALONE:
+		behave_alone(&fn->contexts[fn->test_cxt]);
 		break;
 	case SDXI_TEST_HANG:
 		wrong->hang = true;

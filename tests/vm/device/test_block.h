@@ -70,6 +70,8 @@ enum sdxi_test_cmd {
 	SDXI_TEST_TRY_WRITE = 11,
 	/* As FAIL_COPY, which says that it can't write: it says it can't read. */
 	SDXI_TEST_FAIL_READ = 12,
+	/* All is well again with this context. */
+	SDXI_TEST_BEHAVE_ALONE = 13,
 };
 
 #endif

@@ -144,12 +144,16 @@ END_TEST
 START_TEST(p14_kill_settles_what_hangs)
 {
 	uint8_t *src = memory(COMMANDS * PAGE), *dst = memory(COMMANDS * PAGE);
+	unsigned int all = sdxi_device().direct_free;
 	struct sdxi_ring r;
 
 	memset(src, 5, COMMANDS * PAGE);
 	r = ring_new_hung(dst, src, PAGE);
+	ck_assert_uint_eq(sdxi_device().direct_free, all - 1);
 	queue_control(r.id, SHARQ_CTL_KILL);
 	sdxi_wait_settled(&r);
+	/* Though the client keeps it. */
+	ck_assert_uint_eq(sdxi_device().direct_free, all);
 	ck_assert_uint_eq(ring_take_copies(&r, dst, src, PAGE), 0);
 	ck_assert(r.rings->device_flags & SHARQ_DEVICE_CLOSED);
 	sdxi_behave();

@@ -213,23 +213,28 @@ static void hanging_end(struct hanging *h)
 
 /*
  * It is gone, and its queues are dead, though its memory, and with that they, stay
- * until the file system answers.
+ * until the file system answers. Their contexts are free.
  */
 static void hang_in_fuse(int flags, enum end how)
 {
 	struct neighbour other = sdxi_neighbour_start();
 	struct neighbour shadow = sdxi_neighbour_start_shadow();
-	struct hanging h = hanging_start(flags, how);
+	unsigned int kept = how == BY_EXIT_WITHOUT_FILE, all;
+	struct hanging h;
 
+	neighbour_advances(&other, 20);
+	all = sdxi_device().direct_free;
+	h = hanging_start(flags, how);
 	neighbour_advances(&other, 20);
 	/* Others come and go. */
 	ring_load_works();
 	hanging_end(&h);
 	/* Of the first nobody but the mapping knows, if its file was closed. */
-	for (int i = how == BY_EXIT_WITHOUT_FILE; i < HANGING; i++)
+	for (unsigned int i = kept; i < HANGING; i++)
 		ck_assert_msg(queue_seen(h.ids[i]).state == SHARQ_QUEUE_GONE,
-			      "queue %d: state %u", i,
+			      "queue %u: state %u", i,
 			      queue_seen(h.ids[i]).state);
+	sdxi_wait_free(all - kept);
 	neighbour_advances(&other, 20);
 	neighbour_advances(&shadow, 5);
 	ring_load_works();

@@ -24,13 +24,13 @@
 #define RESETS 3
 
 /* It hears no stop, and has something to do. */
-static struct sdxi_ring unstoppable(void)
+static struct sdxi_ring unstoppable(unsigned int *cxt)
 {
 	struct sdxi_ring r = sdxi_ring_new();
-	unsigned int cxt = sdxi_context(&r);
 
-	sdxi_misbehave(cxt, SDXI_TEST_HANG, 0);
-	sdxi_misbehave(cxt, SDXI_TEST_IGNORE_STOP, 0);
+	*cxt = sdxi_context(&r);
+	sdxi_misbehave(*cxt, SDXI_TEST_HANG, 0);
+	sdxi_misbehave(*cxt, SDXI_TEST_IGNORE_STOP, 0);
 	sdxi_put(&r, sdxi_nop());
 	sdxi_bell(&r);
 	return r;
@@ -51,6 +51,7 @@ START_TEST(p13_shadow_queue_is_not_blamed_for_others_resets)
 	struct sharq_desc d = desc_copy(dst, src, PAGE);
 	struct sharq_ctl_create c = queue_request(4);
 	struct sdxi_ring r[RESETS];
+	unsigned int cxt;
 	struct queue q;
 
 	/* Standing still is nothing that it could be blamed for. */
@@ -62,10 +63,11 @@ START_TEST(p13_shadow_queue_is_not_blamed_for_others_resets)
 	queue_put(&q, &d);
 	queue_kick(&q);
 	for (int i = 0; i < RESETS; i++) {
-		r[i] = unstoppable();
-		/* It keeps its context's number, and that its misbehaviour. */
+		r[i] = unstoppable(&cxt);
 		queue_control(r[i].id, SHARQ_CTL_KILL);
 		sdxi_wait_settled(&r[i]);
+		/* The next may have the same. */
+		sdxi_misbehave(cxt, SDXI_TEST_BEHAVE_ALONE, 0);
 		ck_assert_uint_eq(queue_completed(&q), 0);
 		ck_assert_uint_eq(queue_seen(q.id).state, SHARQ_QUEUE_RUNNING);
 	}
@@ -84,7 +86,8 @@ END_TEST
 /* The client, which dies as soon as it knows that its queue is being killed. */
 static void die_while_killed(int ready)
 {
-	struct sdxi_ring r = unstoppable();
+	unsigned int cxt;
+	struct sdxi_ring r = unstoppable(&cxt);
 	const uint32_t *flags = &r.rings->device_flags;
 
 	CHILD_EXPECT(write(ready, &r.id, sizeof(r.id)) == sizeof(r.id));
@@ -183,6 +186,39 @@ START_TEST(p13_context_that_ignores_its_stop_resets_the_function)
 }
 END_TEST
 
+/* A context that is started and stopped, in how many ms; it couldn't be: for ever. */
+static uint64_t started_in(void)
+{
+	struct sdxi_ring r = sdxi_ring_bound();
+	uint64_t begin = now_ms();
+	int e = sdxi_ring_start(&r, r.area);
+
+	sdxi_ring_free(&r);
+	return e ? UINT64_MAX : now_ms() - begin;
+}
+
+/* Who hears no stop is waited for a second; others wait for the reset alone. */
+START_TEST(p13_others_start_and_stop_while_one_hears_no_stop)
+{
+	unsigned int cxt, n = 0;
+	struct sdxi_ring r = unstoppable(&cxt);
+	uint64_t begin = now_ms(), now;
+
+	queue_control(r.id, SHARQ_CTL_KILL);
+	do {
+		now = now_ms();
+		n++;
+	} while (started_in() < 600);
+	printf("%u were started in %u ms\n", n, (unsigned int)(now - begin));
+	ck_assert_uint_ge(now - begin, 500);
+	sdxi_wait_settled(&r);
+	sdxi_behave();
+	sdxi_ring_free(&r);
+	ring_load_works();
+	sdxi_all_gone();
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("sdxi resets");
@@ -192,5 +228,6 @@ Suite *guest_suite(void)
 		  p5_client_is_gone_only_when_its_context_is_whoever_stops_it,
 		  60);
 	GUEST_ADD(s, p13_context_that_ignores_its_stop_resets_the_function, 60);
+	GUEST_ADD(s, p13_others_start_and_stop_while_one_hears_no_stop, 60);
 	return s;
 }
