@@ -81,6 +81,20 @@ static const struct column one_columns[N(device_columns)] = {
 	{ "pri", "PRI", COLUMN_FLAG, 0 },
 };
 
+/* For people, below the list: what the rows of hardware have no room for. */
+static const struct column dma_columns[] = {
+	{ "id", "ID", COLUMN_NUMBER, 0 },
+	{ "name", "NAME", COLUMN_TEXT, 0 },
+	{ "provider", "PROVIDER", COLUMN_TEXT, 0 },
+	{ "iommu_group", "GROUP", COLUMN_NUMBER, 0 },
+	{ "iommu_owner", "OWNER", COLUMN_TEXT, WRAP_CUT },
+	{ "address_bits", "BITS", COLUMN_NUMBER, 0 },
+	{ "coherent", "COHERENT", COLUMN_FLAG, 0 },
+	{ "pasids", "PASIDS", COLUMN_NUMBER, 0 },
+	{ "ats", "ATS", COLUMN_FLAG, 0 },
+	{ "pri", "PRI", COLUMN_FLAG, 0 },
+};
+
 static void put_dma(struct table *t, unsigned int column,
 		    const Sharq__Pb__Dma *d)
 {
@@ -120,6 +134,28 @@ static void device_row(struct table *t, const Sharq__Pb__Device *e)
 		put_dma(t, DMA_COLUMN, e->dma);
 }
 
+static void dma_row(struct table *t, const Sharq__Pb__Device *e)
+{
+	table_row(t);
+	table_value(t, 0, e->id);
+	table_text(t, 1, e->name);
+	table_text(t, 2, e->provider);
+	put_dma(t, 3, e->dma);
+}
+
+static void list_devices(struct table *t, const Sharq__Pb__Devices *list)
+{
+	struct table *below;
+
+	table_add_below(t, dma_columns, N(dma_columns));
+	below = table_below(t);
+	for (size_t i = 0; i < list->n_device; i++) {
+		device_row(t, list->device[i]);
+		if (below && list->device[i]->dma)
+			dma_row(below, list->device[i]);
+	}
+}
+
 static int get_devices(struct daemon *d, Sharq__Pb__ServerMessage **m,
 		       struct failure *f)
 {
@@ -148,8 +184,8 @@ static int show_devices(const struct view *v, struct daemon *d,
 		return err;
 	err = view_begin(&t, "devices", device_columns, N(device_columns),
 			 v->json, false, f);
-	for (size_t i = 0; !err && i < m->reply->devices->n_device; i++)
-		device_row(t, m->reply->devices->device[i]);
+	if (!err)
+		list_devices(t, m->reply->devices);
 	daemon_free(m);
 	return err ? err : view_finish(t, f);
 }
@@ -187,6 +223,7 @@ int cmd_devices(struct ctl *c, int argc, char **argv)
 			   "Lists devices: their paths, queues in use and free "
 			   "for you, hardware queues of\ndirect clients and "
 			   "those left, operations, and why a better path "
-			   "isn't offered.\n'sharqctl show device ID' has the "
-			   "rest.");
+			   "isn't offered.\nBelow, of hardware: what its "
+			   "memory accesses go through. 'sharqctl show "
+			   "device\nID' has the rest.");
 }

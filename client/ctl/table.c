@@ -20,6 +20,7 @@ struct table {
 	bool json;
 	bool upright;
 	bool failed;
+	struct table *below;
 	struct libscols_line *lines[];
 };
 
@@ -108,9 +109,22 @@ int table_new(struct table **out, const char *name,
 	return 0;
 }
 
+void table_add_below(struct table *t, const struct column *columns,
+		     unsigned int n)
+{
+	if (!t->json && table_new(&t->below, "", columns, n, false, false))
+		t->failed = true;
+}
+
+struct table *table_below(const struct table *t)
+{
+	return t->below;
+}
+
 struct table *table_free(struct table *t)
 {
 	if (t) {
+		table_free(t->below);
 		scols_unref_table(t->tb);
 		free(t);
 	}
@@ -219,5 +233,10 @@ int table_print(struct table *t)
 	if (t->failed)
 		return -ENOMEM;
 	err = scols_print_table(t->tb);
-	return err < 0 ? err : 0;
+	if (err < 0)
+		return err;
+	if (!t->below || scols_table_is_empty(t->below->tb))
+		return 0;
+	putchar('\n');
+	return table_print(t->below);
 }

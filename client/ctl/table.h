@@ -41,6 +41,11 @@ struct table;
  */
 int table_new(struct table **t, const char *name, const struct column *columns,
 	      unsigned int n, bool json, bool upright);
+/* For people, another table: printed below @t if it has rows, freed with it. */
+void table_add_below(struct table *t, const struct column *columns,
+		     unsigned int n);
+/* NULL: there is none. */
+struct table *table_below(const struct table *t);
 struct table *table_free(struct table *t);
 void table_row(struct table *t);
 void table_text(struct table *t, unsigned int column, const char *text);
