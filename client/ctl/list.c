@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "reason.h"
 #include "sharq.h"
+#include "sharq_ioctl.h"
 #include "view.h"
 
 static void put_user(struct table *t, unsigned int column, uint32_t uid)
@@ -30,7 +32,30 @@ static const struct column queue_columns[] = {
 	{ "commands", "COMMANDS", COLUMN_NUMBER, 0 },
 	{ "bytes", "BYTES", COLUMN_BYTES, 0 },
 	{ "age_ms", "AGE", COLUMN_AGE, 0 },
+	{ "reason", NULL, COLUMN_TEXT, 0 },
 };
+
+/* For people, below the list: why a queue has no better path, or its state. */
+static const struct column reason_columns[] = {
+	{ "id", "ID", COLUMN_NUMBER, 0 },
+	{ "path", "PATH", COLUMN_TEXT, 0 },
+	{ "reason", "REASON", COLUMN_TEXT, 60 },
+};
+
+static void reason_row(struct table *t, const Sharq__Pb__Queue *q)
+{
+	table_row(t);
+	table_value(t, 0, q->id);
+	table_text(t, 1, sharq_path_name(q->path));
+	table_text(t, 2, q->reason);
+}
+
+/* Who asked for a path knows why the queue has it. */
+static bool tells(const char *reason)
+{
+	return reason &&
+	       strcmp(reason, sharq_reason_text(SHARQ_REASON_REQUESTED)) != 0;
+}
 
 static const Sharq__Pb__QueueStats no_stats = SHARQ__PB__QUEUE_STATS__INIT;
 
@@ -50,10 +75,14 @@ static void queue_row(struct table *t, const Sharq__Pb__Queue *q)
 	table_value(t, 8, s->commands);
 	table_value(t, 9, s->bytes);
 	table_value(t, 10, q->age_ms);
+	table_text(t, 11, q->reason ? q->reason : "");
+	if (table_below(t) && tells(q->reason))
+		reason_row(table_below(t), q);
 }
 
 /*
  * struct listing - what the daemon lists page by page
+ * @below: the columns of the table below, if there is one
  * @page: ask for what follows @after and put it into the table; sets @after to
  *        the last one's id and @more if there are more
  */
@@ -61,6 +90,8 @@ struct listing {
 	const char *name;
 	const struct column *columns;
 	unsigned int n;
+	const struct column *below;
+	unsigned int n_below;
 	int (*page)(struct table *t, struct daemon *d, uint64_t *after,
 		    bool *more, struct failure *f);
 };
@@ -76,6 +107,8 @@ static int show_listing(const struct listing *l, bool json, struct daemon *d,
 	err = view_begin(&t, l->name, l->columns, l->n, json, false, f);
 	if (err)
 		return err;
+	if (l->below)
+		table_add_below(t, l->below, l->n_below);
 	while (more) {
 		before = after;
 		err = l->page(t, d, &after, &more, f);
@@ -120,8 +153,14 @@ static int queues_page(struct table *t, struct daemon *d, uint64_t *after,
 static int show_queues(const struct view *v, struct daemon *d,
 		       struct failure *f)
 {
-	static const struct listing queues = { "queues", queue_columns,
-					       N(queue_columns), queues_page };
+	static const struct listing queues = {
+		.name = "queues",
+		.columns = queue_columns,
+		.n = N(queue_columns),
+		.below = reason_columns,
+		.n_below = N(reason_columns),
+		.page = queues_page,
+	};
 
 	return show_listing(&queues, v->json, d, f);
 }
@@ -181,9 +220,12 @@ static int clients_page(struct table *t, struct daemon *d, uint64_t *after,
 static int show_clients(const struct view *v, struct daemon *d,
 			struct failure *f)
 {
-	static const struct listing clients = { "clients", client_columns,
-						N(client_columns),
-						clients_page };
+	static const struct listing clients = {
+		.name = "clients",
+		.columns = client_columns,
+		.n = N(client_columns),
+		.page = clients_page,
+	};
 
 	return show_listing(&clients, v->json, d, f);
 }
@@ -410,7 +452,9 @@ int cmd_queues(struct ctl *c, int argc, char **argv)
 {
 	return view_simple(c, argc, argv, show_queues,
 			   "Lists your queues (root: all). BUSY: commands in "
-			   "flight; COMMANDS: completed.");
+			   "flight; COMMANDS: completed.\nBelow: why a queue "
+			   "has no better path, unless its own was asked for, "
+			   "or why it\nis in its state.");
 }
 
 int cmd_clients(struct ctl *c, int argc, char **argv)
