@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "reason.h"
 #include "sharq.pb-c.h"
 #include "sharq_abi.h"
 #include "sharq_ioctl.h"
@@ -56,8 +57,11 @@ static void answer_devices(Sharq__Pb__Reply *r)
 	r->devices = &devices;
 }
 
-/* Half of the commands waited less than 8 us, 2 % for ever; none has ended. */
-static void answer_queue(Sharq__Pb__Reply *r)
+/*
+ * Half of the commands waited less than 8 us, 2 % for ever; none has ended. Where
+ * @all are asked for there is a second one, whose path was.
+ */
+static void answer_queue(Sharq__Pb__Reply *r, bool all)
 {
 	static uint64_t wait[SHARQ_HIST_BUCKETS] = {
 		[3] = 60, [10] = 38, [SHARQ_HIST_BUCKETS - 1] = 2
@@ -65,20 +69,25 @@ static void answer_queue(Sharq__Pb__Reply *r)
 	static uint64_t device[SHARQ_HIST_BUCKETS];
 	static Sharq__Pb__QueueStats stats = SHARQ__PB__QUEUE_STATS__INIT;
 	static Sharq__Pb__Queue queue = SHARQ__PB__QUEUE__INIT;
-	static Sharq__Pb__Queue *list[] = { &queue };
+	static Sharq__Pb__Queue asked = SHARQ__PB__QUEUE__INIT;
+	static Sharq__Pb__Queue *list[] = { &queue, &asked };
 	static Sharq__Pb__Queues queues = SHARQ__PB__QUEUES__INIT;
 
 	stats.has_kicks = 1;
 	stats.wait_hist = wait;
 	stats.device_hist = device;
 	stats.n_wait_hist = stats.n_device_hist = SHARQ_HIST_BUCKETS;
-	queue.id = 1;
+	queue.id = 1234567;
 	queue.path = SHARQ__PB__PATH__PATH_SHADOW;
 	queue.depth = 64;
 	queue.program = (char *)"caf\xe9 caf\xc3\xa9";
 	queue.stats = &stats;
+	queue.reason = (char *)sharq_reason_text(SHARQ_REASON_NO_SVA);
+	asked.id = 1234568;
+	asked.path = SHARQ__PB__PATH__PATH_SHADOW;
+	asked.reason = (char *)sharq_reason_text(SHARQ_REASON_REQUESTED);
 	queues.queue = list;
-	queues.n_queue = 1;
+	queues.n_queue = all ? 2 : 1;
 	r->body_case = SHARQ__PB__REPLY__BODY_QUEUES;
 	r->queues = &queues;
 }
@@ -101,7 +110,7 @@ static void answer(int sock, const Sharq__Pb__Request *req)
 		answer_devices(&r);
 		break;
 	case SHARQ__PB__REQUEST__BODY_QUEUES:
-		answer_queue(&r);
+		answer_queue(&r, !req->queues->has_queue);
 		break;
 	case SHARQ__PB__REQUEST__BODY_QUEUE_CONTROL:
 		sigwait(&drained, &sig);

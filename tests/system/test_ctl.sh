@@ -318,9 +318,28 @@ done
 pretend=$!
 pretended() { ctl --socket "$dir/p" "$@"; }
 check "a daemon that pretends" until_true 10 pretended devices
-for what in devices "show device 64"; do
+for what in devices "show device 64" queues "show queue 1"; do
 	check "$what of hardware fits 80 columns" narrow --socket "$dir/p" $what
 done
+# shows REGULAR_EXPRESSION ARGUMENTS...: it is in what's printed.
+shows() {
+	ctl "${@:2}" >table && grep -qE -- "$1" table
+}
+check "what the hardware's memory accesses go through" shows \
+	'^64 sdxi-10000:e1:00.0 sdxi +12345 sharq +64 no +1048576 no +no$' \
+	--socket "$dir/p" devices
+check "and of no other device" bash -c \
+	"'$bin/sharqctl' devices | grep embedded0 && ! '$bin/sharqctl' devices | grep ATS"
+check "why a queue has no better path" shows '^1234567 shadow this kernel refuses' \
+	--socket "$dir/p" queues
+check "not of one whose path was asked for" bash -c \
+	"grep -q '^1234568 ' table && ! grep 'asked for' table"
+check "nor of any that has none" bash -c \
+	"'$bin/sharqctl' queues | grep 'ID USER' && ! '$bin/sharqctl' queues | grep REASON"
+json "queues of hardware" --socket "$dir/p" queues
+check "JSON has every reason" bash -c \
+	"grep -q '\"reason\": *\"this kernel' document &&
+	 grep -q '\"reason\": *\"the shadow path was asked for' document"
 json "a program's name that isn't UTF-8" --socket "$dir/p" show queue 1
 check "replaces what isn't and keeps what is" \
 	grep -qF "$(printf '"caf? caf\303\251"')" document

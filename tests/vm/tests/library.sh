@@ -119,9 +119,39 @@ devices()
 		sharqctl show device "$(device soft shadow)" >"$dir/devices" &&
 		! grep -q ATS "$dir/devices" &&
 		sharqctl --json devices >"$dir/devices" &&
-		grep -q '"iommu_owner": *"sharq"' "$dir/devices"
+		grep -q '"iommu_owner": *"sharq"' "$dir/devices" &&
+		sharqctl devices >"$dir/devices" &&
+		grep -Eq '^ *[0-9]+ sdxi-[^ ]+ sdxi +[0-9]+ sharq +[0-9]+ (yes|no) +[0-9]+ yes (yes|no)' "$dir/devices" &&
+		! grep -Eq '^ *[0-9]+ soft0 +soft ' "$dir/devices" &&
+		! grep -q '.\{81\}' "$dir/devices"
 }
 check "devices say what their DMA goes through" devices
+
+# Why it isn't direct, where the kernel refuses that.
+told_why()
+{
+	sharqctl queues | grep -q "^ *$id shadow  *this kernel refuses" &&
+		sharqctl --json queues | grep -q '"reason": *"this kernel refuses' &&
+		sharqctl show queue "$id" |
+		grep -q '^why not a better path  *this kernel refuses'
+}
+
+is_direct()
+{
+	sharqctl queues >"$dir/queues" && grep -q ' direct ' "$dir/queues" &&
+		! grep -q REASON "$dir/queues"
+}
+
+program sleeping any "$(device sdxi shadow)" >"$dir/bench" 2>&1 &
+bench=$!
+check "any path on the function: a queue is there" wait_for_queue
+if [ -n "$(device sdxi direct)" ]; then
+	check "it is direct, and there is nothing to explain" is_direct
+else
+	check "the reason why it isn't direct is told" told_why
+fi
+check "it is killed" sharqctl kill "$id"
+wait $bench
 
 soft=$(device soft shadow)
 one_program sleeping shadow "$soft"
