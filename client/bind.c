@@ -6,8 +6,6 @@
 #include "client.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -18,13 +16,8 @@
 
 static void say_reason(const struct sharq_bind *b, char *buf, size_t size)
 {
-	const char *reason = sharq_reason_text(b->reason);
-
-	if (b->reason_errno)
-		snprintf(buf, size, "%s: %s", reason,
-			 strerror(abs(b->reason_errno)));
-	else
-		snprintf(buf, size, "%s", reason);
+	sharq_reason_say(sharq_reason_text(b->reason), b->reason_errno, buf,
+			 size);
 }
 
 static int refused(struct sharq *s, int err, const struct sharq_bind *b)

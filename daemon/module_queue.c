@@ -185,9 +185,13 @@ static void describe(const struct queue *q, Sharq__Pb__Queue *to)
 		to->path = (Sharq__Pb__Path)k.path;
 		if (k.path && k.reason)
 			to->reason = (char *)sharq_reason_text(k.reason);
+		to->has_reason_errno = k.path && k.reason_errno;
+		to->reason_errno = k.reason_errno;
 	}
-	if (state_reason(to->state))
+	if (state_reason(to->state)) {
 		to->reason = (char *)state_reason(to->state);
+		to->has_reason_errno = false;
+	}
 }
 
 static int figures(const struct queue *q, struct figures *f)

@@ -264,6 +264,7 @@ static int ctl_queue(struct call *c)
 	out->state = q->state;
 	out->path = q->path;
 	out->reason = q->reason;
+	out->reason_errno = q->reason_errno;
 	out->pid = pid_vnr(q->tgid);
 	spin_unlock(&q->cq_lock);
 	sharq_queue_put(q);
@@ -342,7 +343,8 @@ static const struct {
 	{ SHARQ_CTL_INFO, sizeof(struct sharq_ctl_info), ctl_info },
 	{ SHARQ_CTL_DEVICE, sizeof(struct sharq_ctl_device), ctl_device },
 	{ SHARQ_CTL_CREATE, sizeof(struct sharq_ctl_create), ctl_create },
-	{ SHARQ_CTL_QUEUE, sizeof(struct sharq_ctl_queue), ctl_queue },
+	{ SHARQ_CTL_QUEUE, sizeof(struct sharq_ctl_queue), ctl_queue,
+	  SHARQ_CTL_QUEUE_SIZE_FIRST },
 	{ SHARQ_CTL_STATS, sizeof(struct sharq_ctl_stats), ctl_stats },
 	{ SHARQ_CTL_CONTROL, sizeof(struct sharq_ctl_control), ctl_control },
 	{ SHARQ_CTL_EVENT, sizeof(struct sharq_ctl_event), ctl_event,

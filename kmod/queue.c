@@ -445,14 +445,15 @@ err_detach:
 }
 
 /* From here on it is the caller's; the notifier holds the mm. */
-static int publish(struct sharq_queue *q, enum sharq_reason reason)
+static int publish(struct sharq_queue *q, const struct sharq_bind *b)
 {
 	int ret = -ESHUTDOWN;
 
 	spin_lock(&q->cq_lock);
 	if (q->state == SHARQ_QUEUE_UNBOUND) {
 		q->path = q->direct ? SHARQ_BIND_DIRECT : SHARQ_BIND_SHADOW;
-		q->reason = reason;
+		q->reason = b->reason;
+		q->reason_errno = b->reason_errno;
 		q->tgid = get_pid(task_tgid(current));
 		WRITE_ONCE(q->mm, current->mm);
 		set_state(q, SHARQ_QUEUE_RUNNING);
@@ -496,7 +497,7 @@ int sharq_queue_bind(struct sharq_queue *q, struct sharq_bind *b)
 	if (!ret && !q->bound)
 		ret = attach(q, b);
 	if (!ret)
-		ret = publish(q, b->reason);
+		ret = publish(q, b);
 	mutex_unlock(&q->bind_lock);
 	if (ret)
 		return ret;

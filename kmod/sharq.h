@@ -270,6 +270,7 @@ struct sharq_queue {
 	enum sharq_queue_state state;
 	enum sharq_bind_path path;
 	enum sharq_reason reason;
+	int reason_errno;
 	struct mutex bind_lock; /* BIND */
 	struct mm_struct *mm;
 	struct pid *tgid;

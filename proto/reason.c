@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "reason.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "sharq_ioctl.h"
 
 static const char *const texts[SHARQ_REASON_COUNT] = {
@@ -26,4 +30,12 @@ const char *sharq_reason_text(unsigned int reason)
 	return reason < SHARQ_REASON_COUNT
 		       ? texts[reason]
 		       : "a reason that this version doesn't know";
+}
+
+void sharq_reason_say(const char *text, int err, char *buf, size_t size)
+{
+	if (err)
+		snprintf(buf, size, "%s: %s", text, strerror(abs(err)));
+	else
+		snprintf(buf, size, "%s", text);
 }

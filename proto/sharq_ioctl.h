@@ -202,7 +202,7 @@ struct sharq_ctl_create {
  * is at least @id; -ENOENT: none
  * @pid:    out: who bound it, as the controller sees it; 0: nobody, or unknown
  * @path:   out: enum sharq_bind_path; 0 until bound
- * @reason: out: enum sharq_reason
+ * @reason, @reason_errno: out: as in struct sharq_bind
  * Others: out, as in struct sharq_ctl_create.
  */
 struct sharq_ctl_queue {
@@ -219,7 +219,12 @@ struct sharq_ctl_queue {
 	__u32 weight;
 	__aligned_u64 cookie[SHARQ_COOKIES];
 	char label[SHARQ_LABEL_LEN];
+	__s32 reason_errno;
+	__u32 reserved;
 };
+
+/* As long as it was in its first version. */
+#define SHARQ_CTL_QUEUE_SIZE_FIRST 144
 
 /* Buckets of a histogram: [0] below 1 us, [i] below 1 us << i, last: beyond. */
 #define SHARQ_HIST_BUCKETS 24
@@ -505,7 +510,7 @@ SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_info) == 56, "info");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_device) == 104, "device");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_dma) == 56, "dma");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_create) == 152, "create");
-SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_queue) == 144, "queue");
+SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_queue) == 152, "queue");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_stats) == 600, "stats");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_control) == 16, "control");
 SHARQ_ABI_ASSERT(sizeof(struct sharq_ctl_event) == 232, "event");

@@ -42,12 +42,23 @@ static const struct column reason_columns[] = {
 	{ "reason", "REASON", COLUMN_TEXT, 60 },
 };
 
+static void put_reason(struct table *t, unsigned int column,
+		       const Sharq__Pb__Queue *q)
+{
+	char text[200];
+
+	sharq_reason_say(q->reason ? q->reason : "",
+			 q->has_reason_errno ? q->reason_errno : 0, text,
+			 sizeof(text));
+	table_text(t, column, text);
+}
+
 static void reason_row(struct table *t, const Sharq__Pb__Queue *q)
 {
 	table_row(t);
 	table_value(t, 0, q->id);
 	table_text(t, 1, sharq_path_name(q->path));
-	table_text(t, 2, q->reason);
+	put_reason(t, 2, q);
 }
 
 /* Who asked for a path knows why the queue has it. */
@@ -75,7 +86,7 @@ static void queue_row(struct table *t, const Sharq__Pb__Queue *q)
 	table_value(t, 8, s->commands);
 	table_value(t, 9, s->bytes);
 	table_value(t, 10, q->age_ms);
-	table_text(t, 11, q->reason ? q->reason : "");
+	put_reason(t, 11, q);
 	if (table_below(t) && tells(q->reason))
 		reason_row(table_below(t), q);
 }
@@ -434,7 +445,7 @@ static int show_one(const struct view *v, struct daemon *d, struct failure *f)
 		table_value(t, 4, q->session);
 		table_value(t, 5, q->device);
 		table_text(t, 6, sharq_path_name(q->path));
-		table_text(t, 7, q->reason ? q->reason : "");
+		put_reason(t, 7, q);
 		table_value(t, 8, q->depth);
 		table_text(t, 9, daemon_state_name(q->state));
 		if (q->has_engine_pid)

@@ -83,6 +83,8 @@ static void answer_queue(Sharq__Pb__Reply *r, bool all)
 	queue.program = (char *)"caf\xe9 caf\xc3\xa9";
 	queue.stats = &stats;
 	queue.reason = (char *)sharq_reason_text(SHARQ_REASON_NO_SVA);
+	queue.has_reason_errno = 1;
+	queue.reason_errno = -EOPNOTSUPP;
 	asked.id = 1234568;
 	asked.path = SHARQ__PB__PATH__PATH_SHADOW;
 	asked.reason = (char *)sharq_reason_text(SHARQ_REASON_REQUESTED);

@@ -130,10 +130,14 @@ check "devices say what their DMA goes through" devices
 # Why it isn't direct, where the kernel refuses that.
 told_why()
 {
-	sharqctl queues | grep -q "^ *$id shadow  *this kernel refuses" &&
-		sharqctl --json queues | grep -q '"reason": *"this kernel refuses' &&
-		sharqctl show queue "$id" |
-		grep -q '^why not a better path  *this kernel refuses'
+	sharqctl queues >"$dir/queues" &&
+		grep -q "^ *$id shadow  *this kernel refuses" "$dir/queues" &&
+		grep -q 'Operation not supported$' "$dir/queues" &&
+		sharqctl --json queues |
+		grep -q '"reason": *"this kernel refuses .*: Operation not supported"' &&
+		sharqctl show queue "$id" >"$dir/queue" &&
+		grep -q '^why not a better path  *this kernel refuses' "$dir/queue" &&
+		grep -q 'Operation not supported$' "$dir/queue"
 }
 
 is_direct()

@@ -355,6 +355,24 @@ START_TEST(older_controller_hears_events)
 }
 END_TEST
 
+START_TEST(older_controller_finds_queues)
+{
+	struct queue q = queue_new(8);
+	struct sharq_ctl_queue seen = {
+		.size = SHARQ_CTL_QUEUE_SIZE_FIRST - 1,
+		.id = q.id,
+	};
+
+	ck_assert_int_eq(broker_ctl(SHARQ_CTL_QUEUE, &seen), -EINVAL);
+	seen.size = SHARQ_CTL_QUEUE_SIZE_FIRST;
+	seen.reason_errno = 1;
+	ck_assert_int_eq(broker_ctl(SHARQ_CTL_QUEUE, &seen), 0);
+	ck_assert_uint_eq(seen.id, q.id);
+	ck_assert_int_eq(seen.reason_errno, 1);
+	queue_free(&q);
+}
+END_TEST
+
 START_TEST(statistics_add_up)
 {
 	struct queue q = queue_new(8);
@@ -501,6 +519,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p14_stop_completes_each_command_once, 60);
 	GUEST_ADD(s, p14_kill_ends_copying_at_once, 60);
 	GUEST_ADD(s, older_controller_hears_events, 60);
+	GUEST_ADD(s, older_controller_finds_queues, 30);
 	GUEST_ADD(s, controller_hears_of_a_queue_s_end, 60);
 	GUEST_ADD(s, statistics_add_up, 60);
 	GUEST_ADD(s, fdinfo_names_the_queue, 60);

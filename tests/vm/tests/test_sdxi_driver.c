@@ -118,6 +118,8 @@ START_TEST(p3_direct_is_refused_with_the_reason)
 	ck_assert_uint_eq(bind.path, SHARQ_BIND_SHADOW);
 	ck_assert_uint_eq(bind.reason, SHARQ_REASON_NO_SVA);
 	ck_assert(bind.flags & SHARQ_BOUND_SYNC_ONLY);
+	ck_assert_uint_eq(queue_seen(c.id).reason, SHARQ_REASON_NO_SVA);
+	ck_assert_int_eq(queue_seen(c.id).reason_errno, -EOPNOTSUPP);
 	close(fd);
 }
 END_TEST
