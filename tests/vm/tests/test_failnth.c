@@ -17,12 +17,13 @@
 #include "broker.h"
 #include "direct.h"
 #include "failnth.h"
+#include "files.h"
 #include "guest.h"
+#include "pins.h"
 #include "queue.h"
 
 /* More points of failure than any call has. */
 #define MAX_POINTS 500U
-#define DISK_FILE DISK_DIR "/failnth"
 
 /* Allocations that may sleep fail too, and those of single pages. */
 static void inject(void)
@@ -212,10 +213,13 @@ START_TEST(eventfd_unwinds)
 }
 END_TEST
 
-/* One of each kind: copied, few pages, many pages, to be staged, to compress. */
-static unsigned int put_kinds(struct queue *q, uint8_t *shared)
+/*
+ * One of each kind: copied, few pages, many pages, to be staged, to compress. Of the
+ * many one isn't there, when those before it can be pinned, unless @present.
+ */
+static unsigned int put_kinds(struct queue *q, uint8_t *shared, bool present)
 {
-	static uint8_t src[256 * KIB], dst[512 * KIB];
+	static _Alignas(PAGE) uint8_t src[256 * KIB], dst[512 * KIB];
 	struct sharq_desc d[] = {
 		desc_nop(),
 		desc_crc(src, 100),
@@ -228,6 +232,8 @@ static unsigned int put_kinds(struct queue *q, uint8_t *shared)
 	};
 	unsigned int n = sizeof(d) / sizeof(*d);
 
+	if (!present)
+		ck_assert(!madvise(dst + 252 * KIB, PAGE, MADV_DONTNEED));
 	for (unsigned int i = 0; i < n; i++) {
 		d[i].user_data = i;
 		d[i].flags = i == 4 ? SHARQ_DESC_FENCE : 0;
@@ -257,19 +263,26 @@ static void take_all(struct queue *q, unsigned int n)
 	}
 }
 
+enum way {
+	BY_IOCTL,
+	BY_URING,
+	BY_URING_AND_WAIT
+};
+
 /* Anew for each point: a queue keeps what it once allocated. */
-static void kick_fails(unsigned int n, bool by_uring, uint8_t *shared,
-		       int *done)
+static void kick_fails(unsigned int n, enum way way, uint8_t *shared, int *done)
 {
 	struct queue q = queue_new(16);
 	struct io_uring ring;
-	unsigned int total = put_kinds(&q, shared);
+	/* A kick that may not sleep would stop there. */
+	unsigned int total = put_kinds(&q, shared, way != BY_IOCTL);
 	int r;
 
 	ck_assert(!io_uring_queue_init(4, &ring, 0));
 	queue_publish(&q);
-	if (by_uring) {
-		uring_prep(&ring, q.fd, total, 0);
+	if (way != BY_IOCTL) {
+		uring_prep(&ring, q.fd, total,
+			   way == BY_URING ? 0 : SHARQ_KICK_WAIT);
 		fail_nth_begin(n);
 		r = io_uring_submit(&ring);
 		*done = !fail_nth_end();
@@ -293,20 +306,20 @@ static void kick_fails(unsigned int n, bool by_uring, uint8_t *shared,
 	queues_left(0);
 }
 
-static void kick_sweep(const char *what, bool by_uring)
+static void kick_sweep(const char *what, enum way way)
 {
-	int fd = open(DISK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	uint8_t *shared;
+	int fd = file_new(DISK_FILE, MIB), done = 0;
+	uint8_t *shared = file_map(fd, MIB, MAP_SHARED);
+	long pinned = pins_held();
 	unsigned int n;
-	int done = 0;
 
 	inject();
-	ck_assert(fd >= 0 && !ftruncate(fd, MIB));
-	shared = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	ck_assert(shared != MAP_FAILED);
 	memset(shared, 1, MIB);
-	for (n = 1; n < MAX_POINTS && !done; n++)
-		kick_fails(n, by_uring, shared, &done);
+	for (n = 1; n < MAX_POINTS && !done; n++) {
+		kick_fails(n, way, shared, &done);
+		ck_assert_msg(pins_held() == pinned,
+			      "failing at point %u left pages pinned", n);
+	}
 	report(what, n - 2);
 	ck_assert(!munmap(shared, MIB));
 	close(fd);
@@ -315,13 +328,59 @@ static void kick_sweep(const char *what, bool by_uring)
 
 START_TEST(ioctl_kick_unwinds)
 {
-	kick_sweep("kick by ioctl", false);
+	kick_sweep("kick by ioctl", BY_IOCTL);
 }
 END_TEST
 
 START_TEST(uring_kick_unwinds)
 {
-	kick_sweep("kick by io_uring", true);
+	kick_sweep("kick by io_uring", BY_URING);
+}
+END_TEST
+
+START_TEST(waiting_uring_kick_unwinds)
+{
+	ck_assert(kernel_cancels());
+	kick_sweep("waiting kick by io_uring", BY_URING_AND_WAIT);
+}
+END_TEST
+
+/* The points in the middle of allocating so much to stage in. */
+#define STAGED (2 * MIB)
+#define STAGED_FROM 300U
+#define STAGED_POINTS 100U
+
+/* Each time so many pages were had already. */
+START_TEST(staging_unwinds)
+{
+	int fd = file_new(DISK_FILE, STAGED);
+	uint8_t *shared = file_map(fd, STAGED, MAP_SHARED);
+	struct sharq_desc d = desc_copy(memory(STAGED), shared, STAGED);
+	struct queue q = queue_new(4);
+	long before, gone;
+
+	inject();
+	ck_assert_uint_eq(queue_run(&q, &d).status, SHARQ_OK);
+	queue_put(&q, &d);
+	queue_publish(&q);
+	before = memory_available();
+	for (unsigned int i = 0; i < STAGED_POINTS; i++) {
+		fail_nth_begin(STAGED_FROM + i);
+		ck_assert_int_eq(queue_ioctl_kick(q.fd, 1), -ENOMEM);
+		ck_assert(fail_nth_end());
+	}
+	gone = before - memory_available();
+	printf("%u kicks failed while staging: %ld KiB less\n", STAGED_POINTS,
+	       gone);
+	ck_assert_msg(gone < STAGED_POINTS * STAGED_FROM, "%ld KiB are gone",
+		      gone);
+	queue_kick(&q);
+	queue_wait(&q, 1);
+	ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+	queue_free(&q);
+	munmap(shared, STAGED);
+	close(fd);
+	unlink(DISK_FILE);
 }
 END_TEST
 
@@ -337,5 +396,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, eventfd_unwinds, 300);
 	GUEST_ADD(s, ioctl_kick_unwinds, 600);
 	GUEST_ADD(s, uring_kick_unwinds, 600);
+	GUEST_ADD(s, waiting_uring_kick_unwinds, 600);
+	GUEST_ADD(s, staging_unwinds, 300);
 	return s;
 }

@@ -13,6 +13,7 @@
 #include "files.h"
 #include "gate.h"
 #include "guest.h"
+#include "pins.h"
 #include "queue.h"
 
 #define PINCHECK "/sys/kernel/debug/pincheck"
@@ -282,6 +283,7 @@ static unsigned int pinned_in_flight(const char *path, uint8_t *dst,
 	}
 	queue_kick(&q);
 	pinned = pinned_pages(path);
+	ck_assert_int_ge(pins_held(), pinned);
 	gate_open(&g, &q);
 	gate_take(&q);
 	queue_wait(&q, end - first);
@@ -338,11 +340,84 @@ START_TEST(p7_pinned_pages_of_tmpfs_are_seen)
 {
 	int fd = file_new(TMPFS_FILE, MIB);
 	uint8_t *map = file_map(fd, MIB, MAP_SHARED);
+	long before = pins_held();
 
 	memset(map, 1, MIB);
 	ck_assert_uint_ge(pinned_in_flight(TMPFS_FILE, map, map), 32);
+	ck_assert_int_eq(pins_held(), before);
 	ck_assert_uint_eq(pinned_pages(TMPFS_FILE), 0);
 	munmap(map, MIB);
+	close(fd);
+	unlink(TMPFS_FILE);
+}
+END_TEST
+
+#define HALF (64 * KIB)
+
+/* Each operand in the file's first pages and beyond its end. */
+static void fault_beyond(struct queue *q, uint8_t *map)
+{
+	uint8_t *mine = memory(2 * HALF);
+	const struct sharq_desc d[] = {
+		desc_copy(mine, map, 2 * HALF),
+		desc_copy(map, mine, 2 * HALF),
+		desc_copy(mine, map + HALF - 2 * PAGE, 3 * PAGE),
+		desc_copy(map + HALF - 2 * PAGE, mine, 3 * PAGE),
+	};
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct sharq_cqe cqe = queue_run(q, &d[i]);
+
+		ck_assert_uint_eq(cqe.status,
+				  i & 1 ? SHARQ_FAULT_WRITE : SHARQ_FAULT_READ);
+		ck_assert_uint_eq(cqe.addr, (uintptr_t)map + HALF);
+	}
+	munmap(mine, 2 * HALF);
+}
+
+/* What comes first is there, and pinned, when what follows can't be had. */
+START_TEST(p7_nothing_stays_pinned_after_a_fault)
+{
+	int fd = file_new(TMPFS_FILE, HALF);
+	uint8_t *map = file_map(fd, 2 * HALF, MAP_SHARED);
+	struct queue q = queue_new(8);
+	long before = pins_held();
+
+	memset(map, 1, HALF);
+	fault_beyond(&q, map);
+	ck_assert_int_eq(pins_held(), before);
+	ck_assert_uint_eq(pinned_pages(TMPFS_FILE), 0);
+	queue_free(&q);
+	munmap(map, 2 * HALF);
+	close(fd);
+	unlink(TMPFS_FILE);
+}
+END_TEST
+
+/* What comes first is there, and pinned, when the kick would have to sleep. */
+START_TEST(p7_nothing_stays_pinned_of_a_kick_that_is_tried_again)
+{
+	int fd = file_new(TMPFS_FILE, 2 * HALF);
+	uint8_t *map = file_map(fd, 2 * HALF, MAP_SHARED);
+	uint8_t *mine = file_map(-1, 2 * HALF, MAP_PRIVATE | MAP_ANONYMOUS);
+	struct sharq_desc d = desc_copy(mine, map, 2 * HALF);
+	struct queue q = queue_new(8);
+	long before = pins_held();
+	struct io_uring ring;
+
+	ck_assert(!io_uring_queue_init(4, &ring, 0));
+	memset(map, 1, HALF);
+	memset(mine, 1, HALF);
+	queue_put(&q, &d);
+	ck_assert_int_eq(uring_kick(&ring, &q, 0), 1);
+	queue_wait(&q, 1);
+	ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+	ck_assert(!memcmp(mine, map, 2 * HALF));
+	ck_assert_int_eq(pins_held(), before);
+	io_uring_queue_exit(&ring);
+	queue_free(&q);
+	munmap(mine, 2 * HALF);
+	munmap(map, 2 * HALF);
 	close(fd);
 	unlink(TMPFS_FILE);
 }
@@ -518,6 +593,8 @@ static void add_shadow_only(Suite *s)
 		  p7_shared_ext4_page_is_never_pinned_through_another_mapping,
 		  60);
 	GUEST_ADD(s, p7_pinned_pages_of_tmpfs_are_seen, 60);
+	GUEST_ADD(s, p7_nothing_stays_pinned_after_a_fault, 60);
+	GUEST_ADD(s, p7_nothing_stays_pinned_of_a_kick_that_is_tried_again, 60);
 }
 
 Suite *guest_suite(void)

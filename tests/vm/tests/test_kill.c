@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* P5, P13, P14: clients that die, and rings of every kind. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -22,6 +23,7 @@
 #include "guest.h"
 #include "handover.h"
 #include "neighbour.h"
+#include "pins.h"
 #include "queue.h"
 #include "slow.h"
 #include "victim.h"
@@ -33,6 +35,7 @@
 START_TEST(p5_killed_with_commands_in_flight)
 {
 	unsigned int kills = guest_parameter("kills", KILLS);
+	long pinned = pins_held();
 	struct neighbour other = neighbour_start();
 
 	victim_file_new();
@@ -42,6 +45,7 @@ START_TEST(p5_killed_with_commands_in_flight)
 	neighbour_advances(&other, 1);
 	neighbour_stop(&other);
 	queues_left(0);
+	ck_assert_int_eq(pins_held(), pinned);
 	victim_file_remove();
 	printf("%u clients killed\n", kills);
 }
@@ -134,9 +138,10 @@ enum way {
 
 /*
  * Private: the kick itself faults. Shared: the stager does, to copy in or out.
+ * @say: io_uring has taken the kick, and went on without its end.
  */
 static void hang(const struct fuse *f, int flags, bool write_to_it,
-		 enum way way)
+		 enum way way, int say)
 {
 	struct queue q = queue_new(8);
 	uint8_t *map = fuse_map(f, flags), *mine = memory(64 * KIB);
@@ -153,6 +158,7 @@ static void hang(const struct fuse *f, int flags, bool write_to_it,
 		uring_prep(&ring, q.fd, 1, 0)->flags |=
 			way == BY_IO_WQ ? IOSQE_ASYNC : 0;
 		CHILD_EXPECT(io_uring_submit(&ring) == 1);
+		peer_tell(say);
 	}
 	for (;;)
 		pause();
@@ -162,18 +168,24 @@ static void hang_and_kill(int flags, bool write_to_it, enum way way)
 {
 	struct neighbour other = neighbour_start();
 	struct fuse f = fuse_new(FUSE_READ);
-	pid_t pid = spawn();
-	int status;
+	int say[2], status;
+	pid_t pid;
 
+	ck_assert(!pipe2(say, O_CLOEXEC));
+	pid = spawn();
 	if (!pid)
-		hang(&f, flags, write_to_it, way);
+		hang(&f, flags, write_to_it, way, say[1]);
 	fuse_wait(&f);
+	if (way != BY_IOCTL)
+		peer_hear(say[0]);
 	neighbour_advances(&other, 20);
 	ck_assert(!kill(pid, SIGKILL));
 	status = reap(pid);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	queues_left(1);
 	neighbour_advances(&other, 20);
+	close(say[0]);
+	close(say[1]);
 	fuse_free(&f);
 	neighbour_stop(&other);
 	queues_left(0);

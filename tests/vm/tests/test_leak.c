@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "files.h"
 #include "guest.h"
+#include "pins.h"
 #include "queue.h"
 
 /*
@@ -21,23 +23,7 @@
 /* So many that what else the kernel takes and keeps meanwhile counts little. */
 #define IDLE 4000U
 #define MAX_CACHES 512
-
-/* Of /proc/meminfo, in KiB. */
-static long meminfo(const char *name)
-{
-	char line[128], key[64];
-	long value, found = -1;
-	FILE *f = fopen("/proc/meminfo", "r");
-
-	ck_assert(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63[^:]: %ld", key, &value) == 2 &&
-		    !strcmp(key, name))
-			found = value;
-	fclose(f);
-	ck_assert_msg(found >= 0, "no %s", name);
-	return found;
-}
+#define STAGED 100 /* times a MiB */
 
 /* How many objects each of the kernel's caches has handed out. */
 struct slabs {
@@ -79,20 +65,13 @@ static void keep_few(void)
 	ck_assert(!sched_setaffinity(0, sizeof(all), &all));
 }
 
-/* Without what the kernel could let go at once. */
-static long available(void)
-{
-	set_sysctl("/proc/sys/vm/drop_caches", "3");
-	return meminfo("MemAvailable");
-}
-
 static void slabs_read(struct slabs *s)
 {
 	char line[512];
 	FILE *f;
 	int fd;
 
-	s->available = available();
+	s->available = memory_available();
 	fd = broker_open("/proc/slabinfo", O_RDONLY);
 	ck_assert_msg(fd >= 0, "slabinfo: %s", strerror(-fd));
 	f = fdopen(fd, "r");
@@ -168,10 +147,10 @@ START_TEST(p5_idle_queue_costs_at_most_16_kib)
 
 	keep_few();
 	churn(100);
-	before = available();
+	before = memory_available();
 	for (unsigned int i = 0; i < IDLE; i++)
 		queues[i] = queue_new(64);
-	after = available();
+	after = memory_available();
 	each = (before - after) * 1024 / (long)IDLE;
 	printf("an idle queue costs %ld bytes\n", each);
 	ck_assert_int_gt(each, 0);
@@ -182,12 +161,48 @@ START_TEST(p5_idle_queue_costs_at_most_16_kib)
 }
 END_TEST
 
+/*
+ * A kick that may not sleep lets go of what it has staged, and is tried again where
+ * it may: the first one of a queue always, for it needs a thread.
+ */
+START_TEST(p7_staging_of_a_kick_that_is_tried_again_comes_back)
+{
+	int fd = file_new(DISK_FILE, MIB);
+	uint8_t *map = file_map(fd, MIB, MAP_SHARED), *src = memory(MIB);
+	struct sharq_desc d = desc_copy(map, src, MIB);
+	struct io_uring ring;
+	long before, gone;
+
+	ck_assert(!io_uring_queue_init(4, &ring, 0));
+	keep_few();
+	before = memory_available();
+	for (int i = 0; i < STAGED; i++) {
+		struct queue q = queue_new(4);
+
+		queue_put(&q, &d);
+		ck_assert_int_eq(uring_kick(&ring, &q, 0), 1);
+		queue_wait(&q, 1);
+		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+		queue_free(&q);
+	}
+	queues_left(0);
+	gone = before - memory_available();
+	printf("%d MiB were staged, and again: %ld KiB less\n", STAGED, gone);
+	ck_assert_msg(gone < STAGED * (long)KIB / 4, "%ld KiB are gone", gone);
+	io_uring_queue_exit(&ring);
+	munmap(map, MIB);
+	close(fd);
+	unlink(DISK_FILE);
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("leak");
 
 	/* First: what the other frees comes back while this one weighs. */
 	GUEST_ADD(s, p5_idle_queue_costs_at_most_16_kib, 120);
+	GUEST_ADD(s, p7_staging_of_a_kick_that_is_tried_again_comes_back, 60);
 	GUEST_ADD(s, p5_4096_queues_leave_nothing_behind, 300);
 	return s;
 }

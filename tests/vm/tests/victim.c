@@ -63,18 +63,36 @@ void victim_put_mix(struct queue *q, unsigned int seed)
 	queue_publish(q);
 }
 
-static void kick(struct queue *q, unsigned int seed)
+static unsigned int ring_flags(unsigned int seed)
 {
+	switch (seed >> 4 & 3) {
+	case 0:
+		return IORING_SETUP_SQPOLL;
+	case 1:
+		return IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+	default:
+		return 0;
+	}
+}
+
+static void uring_kicks(const struct queue *q, unsigned int seed)
+{
+	uint32_t flags = seed & 8 && kernel_cancels() ? SHARQ_KICK_WAIT : 0;
 	struct io_uring ring;
 
+	CHILD_EXPECT(!io_uring_queue_init(8, &ring, ring_flags(seed)));
+	uring_prep(&ring, q->fd, 16, flags);
+	if (seed & 4)
+		uring_prep(&ring, q->fd, 16, flags)->flags |= IOSQE_ASYNC;
+	CHILD_EXPECT(io_uring_submit(&ring) > 0);
+}
+
+static void kick(struct queue *q, unsigned int seed)
+{
 	if (q->bell) {
 		queue_ring(q);
 	} else if (seed & 2) {
-		CHILD_EXPECT(!io_uring_queue_init(8, &ring, 0));
-		uring_prep(&ring, q->fd, 16, 0);
-		if (seed & 4)
-			uring_prep(&ring, q->fd, 16, 0)->flags |= IOSQE_ASYNC;
-		CHILD_EXPECT(io_uring_submit(&ring) > 0);
+		uring_kicks(q, seed);
 	} else {
 		CHILD_EXPECT(queue_ioctl_kick(q->fd, 16) >= 0);
 	}
