@@ -208,10 +208,13 @@ void queue_dead(struct sharq_queue *q, uint32_t why)
 	if (q->event < 0)
 		return;
 	/* An end of file is readable for ever: nobody could poll for more. */
-	if (q->kicker)
+	if (q->kicker) {
 		kick_watch(q);
-	else if (why & QUEUE_GONE)
+	} else if (why & QUEUE_GONE) {
+		q->counts.syscalls++;
 		epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->fd, NULL);
+	}
+	q->counts.syscalls++;
 	if (write(q->event, &one, sizeof(one)) < 0)
 		return;
 }
@@ -302,7 +305,10 @@ static void arm(struct sharq_queue *q)
 			kick_again(q);
 		kick_watch(q);
 	}
-	if (!have(q) && kick_arm(q) && write(q->event, &one, sizeof(one)) < 0)
+	if (have(q) || !kick_arm(q))
+		return;
+	q->counts.syscalls++;
+	if (write(q->event, &one, sizeof(one)) < 0)
 		return;
 }
 

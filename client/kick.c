@@ -265,14 +265,15 @@ int kick_sleep(struct sharq_queue *q, int ms)
 	return 0;
 }
 
-static int watch(int epoll, int fd, uint32_t *is, uint32_t want)
+static int watch(struct sharq_queue *q, int fd, uint32_t *is, uint32_t want)
 {
 	struct epoll_event e = { .events = want };
 	int op = !*is ? EPOLL_CTL_ADD : want ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
 
 	if (*is == want)
 		return 0;
-	if (epoll_ctl(epoll, op, fd, &e))
+	q->counts.syscalls++;
+	if (epoll_ctl(q->epoll, op, fd, &e))
 		return -errno;
 	*is = want;
 	return 0;
@@ -289,9 +290,9 @@ int kick_watch(struct sharq_queue *q)
 	/* Its POLLHUP is for ever: nobody could poll for anything else. */
 	if (q->dead && !in_flight(q))
 		file = 0;
-	rc = watch(q->epoll, q->fd, &k->file_events, file);
+	rc = watch(q, q->fd, &k->file_events, file);
 	if (!rc && k->has_ring)
-		rc = watch(q->epoll, k->ring.ring_fd, &k->ring_events,
+		rc = watch(q, k->ring.ring_fd, &k->ring_events,
 			   k->pending && unconsumed(q) ? EPOLLIN : 0);
 	return rc;
 }

@@ -200,7 +200,8 @@ int sharq_queue_info(struct sharq_queue *q, struct sharq_queue_info *info);
 
 /*
  * struct sharq_queue_counts - what the library did for a queue so far
- * @syscalls: system calls made by submit, peek and wait (knocks, kicks, sleeps)
+ * @syscalls: system calls made by submit, peek and wait (knocks, kicks, sleeps,
+ *            what makes sharq_queue_fd() tell)
  * @staged:   commands with memory that wasn't from sharq_alloc()
  * @inlined:  commands run on the caller's CPU
  */

@@ -33,9 +33,10 @@ struct suite suite = {
 };
 
 static const struct test *const tables[] = {
-	api_tests,  data_tests,	 edge_tests,  codec_tests,  stream_tests,
-	desc_tests, order_tests, ring_tests,  helper_tests, fault_tests,
-	fork_tests, multi_tests, uring_tests, silent_tests, prefetch_tests,
+	api_tests,    data_tests,   edge_tests,	    codec_tests,
+	stream_tests, desc_tests,   order_tests,    ring_tests,
+	helper_tests, fault_tests,  fork_tests,	    multi_tests,
+	uring_tests,  silent_tests, prefetch_tests, syscall_tests,
 };
 
 /*

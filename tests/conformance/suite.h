@@ -55,7 +55,7 @@ struct test {
 extern const struct test data_tests[], edge_tests[], codec_tests[],
 	stream_tests[], desc_tests[], order_tests[], ring_tests[],
 	multi_tests[], fault_tests[], fork_tests[], helper_tests[], api_tests[],
-	uring_tests[], silent_tests[], prefetch_tests[];
+	uring_tests[], silent_tests[], prefetch_tests[], syscall_tests[];
 
 void suite_fail(const char *file, int line, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));

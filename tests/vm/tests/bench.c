@@ -8,17 +8,14 @@
  */
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "broker.h"
+#include "calls.h"
 #include "guest.h"
 #include "median.h"
 #include "queue.h"
@@ -553,56 +550,28 @@ END_TEST
 
 #define TRACED_KICKS 100U
 
-/* What is between two calls of getppid() is counted. */
 static void traced(void (*kick)(struct bench *b))
 {
 	struct bench b = {};
 
 	open_all(&b);
-	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+	if (calls_begin())
 		_exit(1);
-	raise(SIGSTOP);
-	syscall(SYS_getppid);
+	calls_mark();
 	for (unsigned int i = 0; i < TRACED_KICKS; i++)
 		kick(&b);
-	syscall(SYS_getppid);
+	calls_mark();
 	_exit(0);
-}
-
-/* The next stop of a tracee, at a system call's begin or end; or it ended. */
-static bool next_stop(pid_t pid, int *status)
-{
-	ck_assert(!ptrace(PTRACE_SYSCALL, pid, NULL, NULL));
-	ck_assert(waitpid(pid, status, 0) == pid);
-	return WIFSTOPPED(*status);
 }
 
 static void count_calls(const char *how, void (*kick)(struct bench *b))
 {
-	unsigned int calls = 0, marks = 0;
+	unsigned int calls = 0;
 	pid_t pid = spawn();
-	int status;
 
 	if (!pid)
 		traced(kick);
-	ck_assert(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
-	ck_assert(!ptrace(PTRACE_SETOPTIONS, pid, NULL,
-			  PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
-	while (next_stop(pid, &status)) {
-		struct __ptrace_syscall_info info;
-
-		ck_assert(WSTOPSIG(status) == (SIGTRAP | 0x80));
-		ck_assert(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info),
-				 &info) > 0);
-		if (info.op != PTRACE_SYSCALL_INFO_ENTRY)
-			continue;
-		if (info.entry.nr == SYS_getppid)
-			marks++;
-		else if (marks == 1)
-			calls++;
-	}
-	ck_assert_int_eq(status, 0);
-	ck_assert_uint_eq(marks, 2);
+	ck_assert_int_eq(calls_follow(pid, &calls), 0);
 	printf("| system calls per kick of 32, by %s: %.2f, target 1 %s\n", how,
 	       (double)calls / TRACED_KICKS,
 	       calls == TRACED_KICKS ? "ok" : "NO");
