@@ -25,22 +25,22 @@
 /* More points of failure than any call has. */
 #define MAX_POINTS 500U
 
-/* Allocations that may sleep fail too, and those of single pages. */
+static void set_fault(const char *file, const char *value)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s", file);
+	ck_assert_int_eq(broker_write(path, value), 0);
+}
+
+/* Allocations that may sleep fail too, those of single pages, and a client's own. */
 static void inject(void)
 {
 	ck_assert_msg(fail_nth_available(), "no fault injection");
-	ck_assert_int_eq(
-		broker_write("/sys/kernel/debug/failslab/ignore-gfp-wait", "N"),
-		0);
-	ck_assert_int_eq(
-		broker_write(
-			"/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait",
-			"N"),
-		0);
-	ck_assert_int_eq(
-		broker_write("/sys/kernel/debug/fail_page_alloc/min-order",
-			     "0"),
-		0);
+	set_fault("failslab/ignore-gfp-wait", "N");
+	set_fault("fail_page_alloc/ignore-gfp-wait", "N");
+	set_fault("fail_page_alloc/ignore-gfp-highmem", "N");
+	set_fault("fail_page_alloc/min-order", "0");
 }
 
 /* The errors that a call may give because something in it failed. */
