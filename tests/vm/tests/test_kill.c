@@ -138,9 +138,10 @@ enum way {
 
 /*
  * Private: the kick itself faults. Shared: the stager does, to copy in or out.
+ * @advice: MADV_RANDOM: who faults asks for the page itself, and can't be killed
  * @say: io_uring has taken the kick, and went on without its end.
  */
-static void hang(const struct fuse *f, int flags, bool write_to_it,
+static void hang(const struct fuse *f, int flags, int advice, bool write_to_it,
 		 enum way way, int say)
 {
 	struct queue q = queue_new(8);
@@ -149,6 +150,7 @@ static void hang(const struct fuse *f, int flags, bool write_to_it,
 					  : desc_copy(mine, map + 100, 5000);
 	struct io_uring ring;
 
+	CHILD_EXPECT(!madvise(map, FUSE_FILE_SIZE, advice));
 	ck_assert(!io_uring_queue_init(8, &ring, 0));
 	queue_put(&q, &d);
 	queue_publish(&q);
@@ -164,7 +166,7 @@ static void hang(const struct fuse *f, int flags, bool write_to_it,
 		pause();
 }
 
-static void hang_and_kill(int flags, bool write_to_it, enum way way)
+static void hang_advised(int flags, int advice, bool write_to_it, enum way way)
 {
 	struct neighbour other = neighbour_start();
 	struct fuse f = fuse_new(FUSE_READ);
@@ -174,7 +176,7 @@ static void hang_and_kill(int flags, bool write_to_it, enum way way)
 	ck_assert(!pipe2(say, O_CLOEXEC));
 	pid = spawn();
 	if (!pid)
-		hang(&f, flags, write_to_it, way, say[1]);
+		hang(&f, flags, advice, write_to_it, way, say[1]);
 	fuse_wait(&f);
 	if (way != BY_IOCTL)
 		peer_hear(say[0]);
@@ -182,13 +184,19 @@ static void hang_and_kill(int flags, bool write_to_it, enum way way)
 	ck_assert(!kill(pid, SIGKILL));
 	status = reap(pid);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	queues_left(1);
+	if (advice == MADV_NORMAL)
+		queues_left(1);
 	neighbour_advances(&other, 20);
 	close(say[0]);
 	close(say[1]);
 	fuse_free(&f);
 	neighbour_stop(&other);
 	queues_left(0);
+}
+
+static void hang_and_kill(int flags, bool write_to_it, enum way way)
+{
+	hang_advised(flags, MADV_NORMAL, write_to_it, way);
 }
 
 START_TEST(p13_fuse_never_answers_a_kick)
@@ -217,6 +225,14 @@ START_TEST(p13_fuse_never_answers_the_stager)
 	hang_and_kill(MAP_SHARED, false, BY_IOCTL);
 	hang_and_kill(MAP_SHARED, true, BY_IOCTL);
 	hang_and_kill(MAP_SHARED, true, BY_URING);
+}
+END_TEST
+
+/* Then its memory and the queue stay until the server goes; the client doesn't. */
+START_TEST(p13_fuse_never_answers_a_stager_that_cannot_be_killed)
+{
+	hang_advised(MAP_SHARED, MADV_RANDOM, false, BY_IOCTL);
+	hang_advised(MAP_SHARED, MADV_RANDOM, true, BY_IOCTL);
 }
 END_TEST
 
@@ -646,6 +662,8 @@ static void add_shadow_only(Suite *s)
 	GUEST_ADD(s, p13_fuse_never_answers_a_kick_in_io_uring, 120);
 	GUEST_ADD(s, p13_fuse_never_answers_a_kick_in_io_wq, 120);
 	GUEST_ADD(s, p13_fuse_never_answers_the_stager, 120);
+	GUEST_ADD(s, p13_fuse_never_answers_a_stager_that_cannot_be_killed,
+		  120);
 	GUEST_ADD(s, p5_plain_ring, 60);
 	GUEST_ADD(s, p5_registered_files, 60);
 	GUEST_ADD(s, p5_sqpoll_ring, 60);
