@@ -89,21 +89,29 @@ unsigned int sdxi_group(void)
 	return (unsigned int)atoi(strrchr(to, '/') + 1);
 }
 
-static volatile uint64_t *test_block(void)
+int sdxi_open_test_block(void)
 {
 	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%d", address,
+		 SDXI_TEST_BAR);
+	fd = broker_open(path, O_RDWR);
+	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(-fd));
+	return fd;
+}
+
+static volatile uint64_t *test_block(void)
+{
 	void *p;
 	int fd;
 
 	if (block)
 		return block;
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource%d", address,
-		 SDXI_TEST_BAR);
-	fd = broker_open(path, O_RDWR);
-	ck_assert_msg(fd >= 0, "%s: %s", path, strerror(-fd));
+	fd = sdxi_open_test_block();
 	p = mmap(NULL, SDXI_TEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 		 0);
-	ck_assert_msg(p != MAP_FAILED, "%s: %s", path, strerror(errno));
+	ck_assert_msg(p != MAP_FAILED, "the test block: %s", strerror(errno));
 	close(fd);
 	block = p;
 	ck_assert_uint_eq(block[SDXI_TEST_REG_ID / 8], SDXI_TEST_ID);

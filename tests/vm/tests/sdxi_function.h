@@ -46,6 +46,8 @@ void sdxi_be_patient(void);
 /* @cxt is the context's number. */
 void sdxi_misbehave(unsigned int cxt, enum sdxi_test_cmd cmd, uint64_t arg);
 void sdxi_behave(void);
+/* The test block, to be mapped; ends the test if it can't. */
+int sdxi_open_test_block(void);
 /* One of the test block's registers. */
 uint64_t sdxi_counter(unsigned int reg);
 

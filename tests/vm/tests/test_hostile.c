@@ -8,10 +8,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "gate.h"
 #include "guest.h"
 #include "neighbour.h"
 #include "queue.h"
+#include "sdxi_function.h"
 
 /* Sizes that are copied at the kick, that fit two pages, that need more. */
 static const uint32_t sizes[] = { 100, 5000, 64 * KIB };
@@ -634,6 +636,37 @@ START_TEST(p6_device_mappings_are_a_fault)
 }
 END_TEST
 
+/* Half of it there, and then registers. */
+static void registers_behind(struct queue *q, uint8_t *edge, const char *what)
+{
+	int fd = sdxi_open_test_block();
+	void *p = mmap(edge, SDXI_TEST_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_FIXED, fd, 0);
+
+	ck_assert(p == edge);
+	ck_assert_uint_eq(*(volatile uint64_t *)p, SDXI_TEST_ID);
+	close(fd);
+	no_source(q, (uintptr_t)edge, true, what);
+	no_destination(q, (uintptr_t)edge, true, what);
+	ck_assert_uint_eq(*(volatile uint64_t *)p, SDXI_TEST_ID);
+}
+
+/* Behind memory that is pinned, and behind what is staged. */
+START_TEST(p6_registers_of_a_device_are_a_fault)
+{
+	struct queue q = queue_new(4);
+	int fd = file_new(DISK_FILE, 128 * KIB);
+	uint8_t *file = file_map(fd, 128 * KIB, MAP_SHARED);
+
+	registers_behind(&q, cliff(), "registers");
+	registers_behind(&q, file + 64 * KIB, "registers behind a file");
+	munmap(file, 128 * KIB);
+	close(fd);
+	unlink(DISK_FILE);
+	queue_free(&q);
+}
+END_TEST
+
 START_TEST(p6_ranges_that_wrap_are_refused)
 {
 	struct queue q = queue_new(4);
@@ -663,6 +696,7 @@ static void add_shadow_only(Suite *s)
 	GUEST_ADD(s, p6_a_full_cq_is_never_overwritten, 60);
 	GUEST_ADD(s, p6_no_more_is_in_flight_than_the_cq_holds, 60);
 	GUEST_ADD(s, p6_device_mappings_are_a_fault, 60);
+	GUEST_ADD(s, p6_registers_of_a_device_are_a_fault, 60);
 }
 
 Suite *guest_suite(void)
