@@ -186,20 +186,6 @@ END_TEST
 
 /* ---- its memory ---- */
 
-static const char *traced(void)
-{
-	static char text[256 * KIB];
-	int fd = trace_open();
-	size_t n = 0;
-	ssize_t r;
-
-	while ((r = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
-		n += (size_t)r;
-	close(fd);
-	text[n] = 0;
-	return text;
-}
-
 static unsigned int count(const char *text, const char *end, const char *word)
 {
 	unsigned int n = 0;
@@ -227,7 +213,7 @@ START_TEST(p9_pages_are_unmapped_before_the_completion)
 	for (int i = 0; i < 20; i++)
 		ck_assert_uint_eq(queue_run(&q, &d).status, SHARQ_OK);
 	trace_write("events/enable", "0");
-	text = traced();
+	text = trace_text();
 	for (int i = 0; i < 20; i++) {
 		end = strstr(text, "sharq_complete:");
 		ck_assert_msg(end, "%d completions were traced; then: %s", i,
@@ -377,11 +363,19 @@ END_TEST
 START_TEST(p14_unbind_of_a_hanging_function_answers_all)
 {
 	struct load l = load_new(4096);
+	char reset[64];
 
+	snprintf(reset, sizeof(reset),
+		 "sharq_reset: device=%u busy=", sdxi_device().id);
+	trace_write("trace", "");
+	trace_write("tracing_on", "1");
+	trace_write("events/sharq/sharq_reset/enable", "1");
 	command(SDXI_TEST_HANG, 0);
 	command(SDXI_TEST_IGNORE_STOP, 0);
 	load_kick(&l);
 	sdxi_unbind();
+	trace_write("events/enable", "0");
+	ck_assert_msg(strstr(trace_text(), reset), "no %s", reset);
 	load_take(&l);
 	ck_assert_uint_eq(l.by_status[SHARQ_OK], 0);
 	sdxi_queue_is_dead(&l.q);
@@ -578,6 +572,60 @@ START_TEST(p13_error_is_its_owners_and_names_the_operand)
 }
 END_TEST
 
+#define LIMIT 2U
+#define LATE_MS 10
+
+/* How many of @id's there were at most in the device, as the trace has it. */
+static unsigned int most_in_device(const char *text, uint64_t id)
+{
+	char push[48], complete[48];
+	unsigned int now = 0, most = 0;
+
+	snprintf(push, sizeof(push), "sharq_push: queue=%llu ",
+		 (unsigned long long)id);
+	snprintf(complete, sizeof(complete), "sharq_complete: queue=%llu ",
+		 (unsigned long long)id);
+	for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+		now += count(text, end, push);
+		now -= count(text, end, complete);
+		if (now > most)
+			most = now;
+	}
+	ck_assert_uint_eq(now, 0);
+	return most;
+}
+
+/* One kick hands over all; each is one slice; one thread answers. */
+START_TEST(p13_queue_has_no_more_commands_in_the_device_than_its_limit)
+{
+	struct sharq_ctl_create c = queue_request(COMMANDS);
+	struct sharq_desc d = desc_copy(memory(PAGE), memory(PAGE), PAGE);
+	struct queue q;
+
+	c.device = sdxi_device().id;
+	c.in_device = LIMIT;
+	q = queue_make(&c);
+	trace_write("trace", "");
+	trace_write("trace_clock", "counter");
+	trace_write("tracing_on", "1");
+	trace_write("events/sharq/sharq_push/enable", "1");
+	trace_write("events/sharq/sharq_complete/enable", "1");
+	command(SDXI_TEST_DELAY, LATE_MS);
+	for (int i = 0; i < COMMANDS; i++)
+		queue_put(&q, &d);
+	queue_kick(&q);
+	queue_wait(&q, COMMANDS);
+	command(SDXI_TEST_BEHAVE, 0);
+	trace_write("events/enable", "0");
+	ck_assert_uint_eq(most_in_device(trace_text(), q.id), LIMIT);
+	/* That empties it. */
+	trace_write("trace_clock", "global");
+	for (int i = 0; i < COMMANDS; i++)
+		ck_assert_uint_eq(queue_take(&q).status, SHARQ_OK);
+	queue_free(&q);
+}
+END_TEST
+
 #define ONTO_ITSELF (8 * MIB)
 
 /* Copies onto themselves, which the CPU does, all at once; then the function's. */
@@ -643,6 +691,9 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p13_who_hangs_it_twice_is_quarantined, 60);
 	GUEST_ADD(s, p13_function_that_always_hangs_is_given_up, 60);
 	GUEST_ADD(s, p13_what_the_cpu_does_keeps_nobody_else_waiting, 60);
+	GUEST_ADD(s,
+		  p13_queue_has_no_more_commands_in_the_device_than_its_limit,
+		  30);
 	GUEST_ADD(s, p13_error_is_its_owners_and_names_the_operand, 30);
 	GUEST_ADD(s, p14_lost_completion_costs_time_only, 30);
 	GUEST_ADD(s, p14_late_completions_cost_time_only, 30);

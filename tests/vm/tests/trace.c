@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "broker.h"
 #include "guest.h"
+#include "queue.h"
 
 #define TRACING "/sys/kernel/tracing/"
 
@@ -31,6 +33,20 @@ static int open_file(const char *path, int flags)
 int trace_open(void)
 {
 	return open_file(TRACING "trace", O_RDONLY);
+}
+
+const char *trace_text(void)
+{
+	static char text[256 * KIB];
+	int fd = trace_open();
+	size_t n = 0;
+	ssize_t r;
+
+	while ((r = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t)r;
+	close(fd);
+	text[n] = 0;
+	return text;
 }
 
 int trace_marker(void)
