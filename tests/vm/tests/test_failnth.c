@@ -5,7 +5,6 @@
  * accepted completes. KASAN and kmemleak watch: needs the debug kernel.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
