@@ -362,6 +362,9 @@ static void victim(unsigned int seed, int up)
 	ck_assert(room != MAP_FAILED);
 	if (kind == BUSY)
 		memset(room, 1, 18 * MIB);
+	/* Huge ones are few, and asked for at once. */
+	if (kind == COLD)
+		ck_assert(!madvise(room, 18 * MIB, MADV_NOHUGEPAGE));
 	if (kind == BINDING) {
 		peer_tell(up);
 		bind_for_ever();
