@@ -17,6 +17,8 @@
 
 /* More than a command takes on a machine that is busy otherwise. */
 #define HANG_MS 3000U
+/* In what time more its owner knows. */
+#define MORE_MS 5000U
 
 static struct rng rng = { .state = 31 };
 
@@ -117,6 +119,7 @@ START_TEST(p13_hung_context_is_ended_in_time_and_alone)
 	ck_assert_int_eq(poll(&p, 1, PATIENCE_MS), 1);
 	ck_assert(p.revents & POLLHUP);
 	ck_assert_uint_ge(now_ms() - begin, HANG_MS / 2);
+	ck_assert_uint_le(now_ms() - begin, HANG_MS + MORE_MS);
 	victim_is(&v, SHARQ_QUEUE_QUARANTINED);
 	victim_takes(&v, 0, 1, SHARQ_RESET);
 	victim_takes(&v, 1, COMMANDS, SHARQ_CANCELED);
