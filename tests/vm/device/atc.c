@@ -40,6 +40,13 @@ static struct atc_entry *insert(struct function *fn, uint32_t pasid,
 	return entry;
 }
 
+/* The test block may have it so. */
+static bool is_kept(const struct function *fn, const struct atc_entry *entry)
+{
+	return fn->stale_atc && (fn->stale_pasid == SDXI_TEST_NO_PASID ||
+				 fn->stale_pasid == entry->pasid);
+}
+
 /* Two naturally aligned ranges overlap if they agree above the larger one. */
 static void invalidate(struct function *fn, const IOMMUTLBEntry *range)
 {
@@ -48,7 +55,7 @@ static void invalidate(struct function *fn, const IOMMUTLBEntry *range)
 
 	for (entry = fn->atc; entry < fn->atc + ATC_ENTRIES; entry++) {
 		mask = entry->mask | range->addr_mask;
-		if (entry->valid &&
+		if (entry->valid && !is_kept(fn, entry) &&
 		    (range->pasid == PCI_NO_PASID ||
 		     range->pasid == entry->pasid) &&
 		    (entry->base & ~mask) == (range->iova & ~mask))
@@ -63,8 +70,7 @@ static void on_invalidation(IOMMUNotifier *notifier, IOMMUTLBEntry *range)
 	if (!pasid->fn)
 		return;
 	pasid->fn->counters.invalidations++;
-	if (!pasid->fn->stale_atc)
-		invalidate(pasid->fn, range);
+	invalidate(pasid->fn, range);
 }
 
 static void on_response(IOMMUPRINotifier *notifier, IOMMUPRIResponse *response)
@@ -178,6 +184,8 @@ int atc_translate(struct function *fn, struct context *cxt, uint32_t pasid,
 	struct atc_entry *entry = find(fn, pasid, addr);
 	int ret;
 
+	if (cxt)
+		cxt->last_pasid = pasid;
 	if (entry && entry->permission & (write ? IOMMU_WO : IOMMU_RO)) {
 		fn->counters.atc_hits++;
 	} else {

@@ -18,6 +18,7 @@ void function_init(struct function *fn)
 	for (number = 0; number <= fn->options.max_cxt; number++) {
 		fn->contexts[number].fn = fn;
 		fn->contexts[number].number = number;
+		fn->contexts[number].last_pasid = SDXI_TEST_NO_PASID;
 	}
 	STAILQ_INIT(&fn->ready);
 	fn->bh = qemu_bh_new_full(run, fn, "sdxi", NULL);

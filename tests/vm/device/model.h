@@ -109,6 +109,8 @@ struct context {
 	enum kept kept;
 	struct kept_akey akeys[KEPT_AKEYS];
 	struct misbehaviour wrong;
+	/* SDXI_TEST_NO_PASID, until it uses one. */
+	uint64_t last_pasid;
 };
 
 struct atc_entry {
@@ -221,6 +223,8 @@ struct function {
 
 	bool vanished;
 	bool stale_atc;
+	/* Of which PASID; SDXI_TEST_NO_PASID: of any. */
+	uint64_t stale_pasid;
 	uint64_t test_cxt;
 	uint64_t test_arg;
 	struct counters counters;

@@ -8,8 +8,13 @@ static uint64_t test_read(void *opaque, hwaddr addr, unsigned size)
 {
 	const struct function *fn = opaque;
 	uint64_t phase = (addr - SDXI_TEST_REG_PHASE) / 8;
+	uint64_t number = (addr - SDXI_TEST_REG_PASID) / 8;
 
 	(void)size;
+	if (addr >= SDXI_TEST_REG_PASID && number < SDXI_TEST_PASIDS)
+		return number <= fn->options.max_cxt
+			       ? fn->contexts[number].last_pasid
+			       : SDXI_TEST_NO_PASID;
 	if (addr >= SDXI_TEST_REG_PHASE && phase < SDXI_TEST_PHASES)
 		return try_phase(fn, phase);
 	switch (addr) {
@@ -98,6 +103,7 @@ static void misbehave(struct function *fn, enum sdxi_test_cmd cmd)
 		break;
 	case SDXI_TEST_STALE:
 		fn->stale_atc = true;
+		fn->stale_pasid = fn->contexts[fn->test_cxt].last_pasid;
 		break;
 	case SDXI_TEST_FATAL:
 		function_fail(fn);

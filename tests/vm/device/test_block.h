@@ -37,6 +37,10 @@
 /* At how many accesses: to registers and doorbells; to configuration space. */
 #define SDXI_TEST_PHASE_REGISTERS (0x7fffffffULL << 32)
 #define SDXI_TEST_PHASE_CONFIGS 0xffffffffULL
+/* Of each of the first contexts: the PASID that it last used. */
+#define SDXI_TEST_REG_PASID 0x200
+#define SDXI_TEST_PASIDS 64
+#define SDXI_TEST_NO_PASID (~0ULL)
 
 enum sdxi_test_cmd {
 	/* All is well again, but for what was done. */
@@ -53,7 +57,10 @@ enum sdxi_test_cmd {
 	SDXI_TEST_FAIL_COPY = 5,
 	/* It writes ARG as its read index, once. */
 	SDXI_TEST_CORRUPT_INDEX = 6,
-	/* The function forgets no translation, though it is told to. */
+	/*
+	 * The function forgets no translation of the PASID that the context last
+	 * used, or if it used none, of any, though it is told to.
+	 */
 	SDXI_TEST_STALE = 7,
 	/* It goes to its error state. */
 	SDXI_TEST_FATAL = 8,

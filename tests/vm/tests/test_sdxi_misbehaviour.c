@@ -3,10 +3,14 @@
  * P10, P13, P14: what an SDXI function may do wrong to a direct queue: its owner gets
  * the right status in time, and nobody else loses anything.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "broker.h"
 #include "guest.h"
@@ -351,23 +355,97 @@ static void renew(uint8_t *at, uint8_t byte)
 	memset(at, byte, PAGE);
 }
 
+#define CHANGES 10
+
+/* Has memory of its own at the same address; it changes each time that it is told. */
+static void live_at(uint8_t *at, int down, int up)
+{
+	struct sdxi_ring r = sdxi_ring_new();
+	uint8_t *dst = memory(PAGE);
+
+	for (;;) {
+		peer_hear(down);
+		for (uint8_t i = 0; i < CHANGES; i++) {
+			renew(at, i);
+			CHILD_EXPECT(sdxi_run(&r, sdxi_copy(dst, at, PAGE)) ==
+				     SHARQ_OK);
+			CHILD_EXPECT(filled_with(dst, i, PAGE));
+		}
+		peer_tell(up);
+	}
+}
+
+struct same_address {
+	pid_t pid;
+	int down[2], up[2];
+};
+
+static struct same_address same_address_start(uint8_t *at)
+{
+	struct same_address s;
+
+	ck_assert(!pipe2(s.down, O_CLOEXEC) && !pipe2(s.up, O_CLOEXEC));
+	s.pid = spawn();
+	if (!s.pid)
+		live_at(at, s.down[0], s.up[1]);
+	return s;
+}
+
+static void same_address_is_well(const struct same_address *s)
+{
+	peer_tell(s->down[1]);
+	peer_hear(s->up[0]);
+}
+
+static void same_address_stop(struct same_address *s)
+{
+	same_address_is_well(s);
+	ck_assert(!kill(s->pid, SIGKILL));
+	reap_end(s->pid, BY_KILL);
+	for (int i = 0; i < 2; i++) {
+		close(s->down[i]);
+		close(s->up[i]);
+	}
+}
+
+/* A page of 'o' that stays what it is when it isn't mapped any more. */
+static uint8_t *old_page(int *fd)
+{
+	uint8_t *p;
+
+	*fd = memfd_create("old", MFD_CLOEXEC);
+	ck_assert(*fd >= 0 && !ftruncate(*fd, PAGE));
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	ck_assert(p != MAP_FAILED);
+	memset(p, 'o', PAGE);
+	return p;
+}
+
 /* What its owner reads then only the function could prevent. */
 START_TEST(p10_stale_translation_is_its_owners_alone)
 {
 	struct others others = others_start();
+	int fd;
+	uint8_t *src = old_page(&fd), *dst = memory(PAGE);
+	struct same_address same = same_address_start(src);
 	struct sdxi_ring r = sdxi_ring_new();
-	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
 
+	same_address_is_well(&same);
 	ck_assert_uint_eq(sdxi_run(&r, sdxi_copy(dst, src, PAGE)), SHARQ_OK);
-	sdxi_misbehave(0, SDXI_TEST_STALE, 0);
+	sdxi_misbehave(sdxi_context(&r), SDXI_TEST_STALE, 0);
 	renew(src, 'n');
+	same_address_is_well(&same);
 	ck_assert_uint_eq(sdxi_run(&r, sdxi_copy(dst, src, PAGE)), SHARQ_OK);
+	ck_assert_msg(filled_with(dst, 'o', PAGE), "nothing was stale");
+	same_address_is_well(&same);
 	others_are_well(&others);
 	sdxi_behave();
 	ck_assert_uint_eq(sdxi_run(&r, sdxi_copy(dst, src, PAGE)), SHARQ_OK);
 	ck_assert(filled_with(dst, 'n', PAGE));
+	same_address_stop(&same);
 	others_stop(&others);
 	sdxi_ring_free(&r);
+	close(fd);
 	sdxi_all_gone();
 }
 END_TEST
