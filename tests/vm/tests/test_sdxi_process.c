@@ -328,6 +328,140 @@ START_TEST(p13_fuse_never_answers_and_the_client_exits)
 }
 END_TEST
 
+/* ---- PASIDs ---- */
+
+#define SPACES 8
+#define CHANGES 40
+#define DEAD 20
+
+static uint64_t pasid_of(struct sdxi_ring *r)
+{
+	unsigned int cxt = sdxi_context(r);
+	uint64_t pasid;
+
+	CHILD_EXPECT(cxt < SDXI_TEST_PASIDS);
+	pasid = sdxi_counter(SDXI_TEST_REG_PASID + cxt * 8);
+	CHILD_EXPECT(pasid != SDXI_TEST_NO_PASID);
+	return pasid;
+}
+
+/* It binds anew each time that it is told, and says what PASID it has. */
+static void live_bound(int down, int up)
+{
+	for (;;) {
+		struct sdxi_ring a = sdxi_ring_new(), b = sdxi_ring_new();
+		uint64_t pasid = pasid_of(&a);
+
+		CHILD_EXPECT(pasid_of(&b) == pasid);
+		CHILD_EXPECT(write(up, &pasid, 8) == 8);
+		peer_hear(down);
+		sdxi_ring_free(&a);
+		sdxi_ring_free(&b);
+	}
+}
+
+/* struct space - the address space of a process that has queues: its @pasid */
+struct space {
+	pid_t pid;
+	int down[2], up[2];
+	uint64_t pasid;
+};
+
+static void space_hear(struct space *s)
+{
+	ck_assert(read(s->up[0], &s->pasid, 8) == 8);
+}
+
+static struct space space_new(void)
+{
+	struct space s;
+
+	ck_assert(!pipe2(s.down, O_CLOEXEC) && !pipe2(s.up, O_CLOEXEC));
+	s.pid = spawn();
+	if (!s.pid)
+		live_bound(s.down[0], s.up[1]);
+	close(s.up[1]);
+	space_hear(&s);
+	return s;
+}
+
+static void space_bind_again(struct space *s)
+{
+	peer_tell(s->down[1]);
+	space_hear(s);
+}
+
+static void space_kill(struct space *s)
+{
+	ck_assert(!kill(s->pid, SIGKILL));
+	reap_end(s->pid, BY_KILL);
+	close(s->down[0]);
+	close(s->down[1]);
+	close(s->up[0]);
+}
+
+static void none_has(const struct space *s, unsigned int n, uint64_t pasid)
+{
+	for (unsigned int i = 0; i < n; i++)
+		ck_assert_msg(s[i].pasid != pasid,
+			      "PASID %lu is of two address spaces", pasid);
+}
+
+START_TEST(p11_living_address_spaces_share_no_pasid)
+{
+	struct space s[SPACES];
+
+	for (unsigned int i = 0; i < SPACES; i++) {
+		s[i] = space_new();
+		none_has(s, i, s[i].pasid);
+	}
+	for (unsigned int n = 0; n < CHANGES; n++) {
+		struct space *any = &s[rng_next(&rng) % (SPACES - 1)];
+		struct space *last = &s[SPACES - 1];
+
+		if (n & 1) {
+			space_kill(any);
+			*any = *last;
+			*last = space_new();
+		} else {
+			space_bind_again(any);
+			for (struct space *t = s; t < s + SPACES; t++)
+				ck_assert(t == any || t->pasid != any->pasid);
+		}
+		none_has(s, SPACES - 1, last->pasid);
+	}
+	for (unsigned int i = 0; i < SPACES; i++)
+		space_kill(&s[i]);
+	sdxi_all_gone();
+}
+END_TEST
+
+/* The first queues' contexts. */
+static uint64_t pasid_of_hanging(void)
+{
+	return sdxi_counter(SDXI_TEST_REG_PASID + 2 * 8);
+}
+
+/* No bond is undone meanwhile: the function may still use what the dead had. */
+START_TEST(p11_fuse_never_answers_and_no_pasid_is_used_again)
+{
+	struct hanging h = hanging_start(MAP_SHARED, BY_KILL);
+	struct space s[DEAD + 1] = { { .pasid = pasid_of_hanging() } };
+
+	for (unsigned int i = 1; i <= DEAD; i++) {
+		if (i == DEAD / 2)
+			hanging_end(&h);
+		s[i] = space_new();
+		none_has(s, i, s[i].pasid);
+		space_bind_again(&s[i]);
+		none_has(s, i, s[i].pasid);
+		space_kill(&s[i]);
+	}
+	fuse_free(&h.fuse);
+	sdxi_all_gone();
+}
+END_TEST
+
 /* ---- killed at any time ---- */
 
 enum victim {
@@ -440,6 +574,8 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_execs, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_exits, 60);
+	GUEST_ADD(s, p11_living_address_spaces_share_no_pasid, 60);
+	GUEST_ADD(s, p11_fuse_never_answers_and_no_pasid_is_used_again, 60);
 	GUEST_ADD(s, p5_killed_at_any_time_beside_8_others, 300);
 	return s;
 }
