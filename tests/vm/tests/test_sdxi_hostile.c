@@ -146,16 +146,20 @@ START_TEST(p13_copy_longer_than_a_queues_ends_the_queue)
 }
 END_TEST
 
+static union sdxi_dsc interrupt_by(uint16_t key)
+{
+	union sdxi_dsc d = of_type(SDXI_TYPE_INTR, SDXI_INTR_INTR);
+
+	d.intr.akey = htole16(key);
+	return d;
+}
+
 /* Nobody's interrupts, and no other's context. */
 START_TEST(p6_what_belongs_to_the_driver_ends_the_queue)
 {
 	begin();
-	for (unsigned int key = 0; key < 3; key++) {
-		union sdxi_dsc d = of_type(SDXI_TYPE_INTR, SDXI_INTR_INTR);
-
-		d.intr.akey = htole16(key);
-		breaks("interrupt", d);
-	}
+	for (uint16_t key = 0; key < 3; key++)
+		breaks("interrupt", interrupt_by(key));
 	for (unsigned int op = 0; op <= SDXI_ADMIN_CXT_START_RS; op++) {
 		union sdxi_dsc d = of_type(SDXI_TYPE_ADMIN, op);
 
@@ -542,6 +546,23 @@ static void flood_with_page_requests(void)
 	}
 }
 
+/* Each context ends at the first of them; what is logged of it harms not the next. */
+static void flood_with_interrupts(void)
+{
+	for (uint16_t key = 0;; key = (key + 1) % 3) {
+		struct sdxi_ring r = sdxi_ring_new();
+		union sdxi_dsc d = interrupt_by(key);
+
+		CHILD_EXPECT(sdxi_run(&r, sdxi_nop()) == SHARQ_OK);
+		while (r.next - r.taken < r.entries)
+			sdxi_put(&r, d);
+		sdxi_bell(&r);
+		sdxi_wait_settled(&r);
+		CHILD_EXPECT(queue_seen(r.id).state == SHARQ_QUEUE_BROKEN);
+		sdxi_ring_free(&r);
+	}
+}
+
 static void others_live_beside(void (*flood)(void))
 {
 	pid_t pids[3];
@@ -572,6 +593,12 @@ END_TEST
 START_TEST(p6_floods_of_page_requests_leave_room_for_others)
 {
 	others_live_beside(flood_with_page_requests);
+}
+END_TEST
+
+START_TEST(p6_floods_of_interrupts_reach_nobody)
+{
+	others_live_beside(flood_with_interrupts);
 }
 END_TEST
 
@@ -634,6 +661,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p6_too_many_faults_quarantine_the_queue, 60);
 	GUEST_ADD(s, p6_floods_of_faults_hide_no_fault_of_others, 60);
 	GUEST_ADD(s, p6_floods_of_page_requests_leave_room_for_others, 60);
+	GUEST_ADD(s, p6_floods_of_interrupts_reach_nobody, 60);
 	GUEST_ADD(s, p6_random_rings_harm_nobody, 60);
 	return s;
 }
