@@ -18,6 +18,7 @@
 #include "guest.h"
 #include "handover.h"
 #include "neighbour.h"
+#include "swap.h"
 #include "victim.h"
 
 #define KILLS 50
@@ -231,6 +232,31 @@ START_TEST(p3_what_the_client_may_not_do_is_a_fault)
 	ck_assert(filled_with(dst, 0x77, PAGE));
 	ck_assert(filled_with(dst + PAGE, 0x78, PAGE));
 	queue_free(&q);
+}
+END_TEST
+
+START_TEST(p3_swapped_pages_are_brought_back)
+{
+	struct queue q = queue_new_direct(8);
+	uint8_t *src = untouched(64 * PAGE), *dst = untouched(64 * PAGE);
+	uint8_t *want = memory(64 * PAGE);
+	struct rng r = { 3 };
+
+	swap_begin();
+	ck_assert(!madvise(src, 64 * PAGE, MADV_NOHUGEPAGE));
+	ck_assert(!madvise(dst, 64 * PAGE, MADV_NOHUGEPAGE));
+	rng_fill(&r, want, 64 * PAGE);
+	memcpy(src, want, 64 * PAGE);
+	memset(dst, 0x33, 64 * PAGE);
+	swap_out(src, 64);
+	swap_out(dst, 64);
+	copies(&q, dst + 10, src, 63 * PAGE);
+	ck_assert_uint_eq(swapped(dst, 64), 0);
+	ck_assert(filled_with(dst, 0x33, 10));
+	ck_assert(!memcmp(dst + 10, want, 63 * PAGE));
+	ck_assert(filled_with(dst + 10 + 63 * PAGE, 0x33, PAGE - 10));
+	queue_free(&q);
+	swap_end();
 }
 END_TEST
 
@@ -575,6 +601,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p3_device_touches_pages_that_nobody_touched, 60);
 	GUEST_ADD(s, p3_device_copies_on_write, 60);
 	GUEST_ADD(s, p3_what_the_client_may_not_do_is_a_fault, 60);
+	GUEST_ADD(s, p3_swapped_pages_are_brought_back, 60);
 	GUEST_ADD(s, p4_fork_with_commands_in_flight, 60);
 	GUEST_ADD(s, p4_who_is_handed_the_file_is_refused, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 120);

@@ -12,13 +12,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "broker.h"
 #include "guest.h"
 #include "sdxi_function.h"
 #include "sdxi_ring.h"
+#include "swap.h"
 
 #define DISK_FILE DISK_DIR "/sdxi"
-#define SWAP_FILE DISK_DIR "/swap"
 #define HUGE_PAGE (2 * MIB)
 
 static struct rng rng = { .state = 12 };
@@ -335,64 +334,14 @@ START_TEST(p7_file_is_written_back_each_time)
 }
 END_TEST
 
-/* What mkswap makes. */
-static void make_swap_file(unsigned int pages)
-{
-	uint8_t *page = memory(PAGE);
-	uint32_t *head = (void *)(page + 1024);
-	int fd = open(SWAP_FILE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	ck_assert(fd >= 0);
-	for (unsigned int i = 0; i < pages; i++)
-		ck_assert(pwrite(fd, page, PAGE, (off_t)i * PAGE) == PAGE);
-	head[0] = 1;
-	head[1] = pages - 1;
-	memcpy(page + PAGE - 10, "SWAPSPACE2", 10);
-	ck_assert(pwrite(fd, page, PAGE, 0) == PAGE);
-	ck_assert(!fsync(fd));
-	close(fd);
-	ck_assert(!munmap(page, PAGE));
-}
-
-/* How many of the @n pages at @p are in swap. */
-static unsigned int swapped(const void *p, unsigned int n)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	unsigned int there = 0;
-	uint64_t entry;
-
-	ck_assert(fd >= 0);
-	for (uintptr_t i = 0; i < n; i++) {
-		ck_assert(pread(fd, &entry, 8,
-				(off_t)(((uintptr_t)p / PAGE + i) * 8)) == 8);
-		there += entry >> 62 & 1;
-	}
-	close(fd);
-	return there;
-}
-
-static void swap_out(void *p, unsigned int n)
-{
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (swapped(p, n) < n) {
-		ck_assert(!madvise(p, n * PAGE, MADV_PAGEOUT));
-		ck_assert_msg(now_ms() < end, "%u of %u pages are swapped out",
-			      swapped(p, n), n);
-	}
-}
-
 START_TEST(p3_swapped_pages_are_brought_back)
 {
 	struct sdxi_ring r = sdxi_ring_new();
 	uint8_t *src = cold(64 * PAGE), *dst = cold(64 * PAGE);
 	uint8_t *want = memory(64 * PAGE);
 	uint64_t before;
-	int e;
 
-	make_swap_file(1024);
-	e = broker_swap_on(SWAP_FILE);
-	ck_assert_msg(!e, "swapon: %s", strerror(-e));
+	swap_begin();
 	rng_fill(&rng, want, 64 * PAGE);
 	memcpy(src, want, 64 * PAGE);
 	memset(dst, 0x33, 64 * PAGE);
@@ -408,8 +357,7 @@ START_TEST(p3_swapped_pages_are_brought_back)
 	ck_assert(!memcmp(dst + 10, want, 63 * PAGE));
 	ck_assert(filled_with(dst + 10 + 63 * PAGE, 0x33, PAGE - 10));
 	sdxi_ring_free(&r);
-	ck_assert(!broker_swap_off(SWAP_FILE));
-	ck_assert(!unlink(SWAP_FILE));
+	swap_end();
 	sdxi_all_gone();
 }
 END_TEST
