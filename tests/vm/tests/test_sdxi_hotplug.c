@@ -4,7 +4,11 @@
  * and put in again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -238,6 +242,148 @@ START_TEST(p1_context_has_as_many_entries_as_its_queue_or_the_function)
 }
 END_TEST
 
+/* ---- what the standard leaves open ---- */
+
+#define FAULTS 20
+
+/* Between commands that are done. How many descriptors the function did for that. */
+static uint64_t faults_are_answers(struct sdxi_ring *r)
+{
+	uint8_t *src = memory(PAGE), *dst = memory(PAGE);
+	uint64_t before = sdxi_counter(SDXI_TEST_REG_DESCRIPTORS);
+
+	for (int i = 0; i < FAULTS; i++) {
+		memset(src, i, PAGE);
+		sdxi_put(r, sdxi_copy(dst, NULL, 8));
+		sdxi_put(r, sdxi_copy(NULL, src, 8));
+		sdxi_put(r, sdxi_copy(dst, src, PAGE));
+		sdxi_bell(r);
+		ck_assert_uint_eq(sdxi_take(r), SHARQ_FAULT_READ);
+		ck_assert_uint_eq(sdxi_take(r), SHARQ_FAULT_WRITE);
+		ck_assert_uint_eq(sdxi_take(r), SHARQ_OK);
+		ck_assert(filled_with(dst, (uint8_t)i, PAGE));
+	}
+	munmap(src, PAGE);
+	munmap(dst, PAGE);
+	return sdxi_counter(SDXI_TEST_REG_DESCRIPTORS) - before;
+}
+
+static void error_ends_its_queue(struct sdxi_ring *r)
+{
+	union sdxi_dsc bad = sdxi_nop();
+
+	bad.generic.opcode |= htole32(SDXI_DSC_CH);
+	sdxi_put(r, bad);
+	sdxi_bell(r);
+	sdxi_wait_settled(r);
+	ck_assert_uint_eq(queue_seen(r->id).state, SHARQ_QUEUE_BROKEN);
+	ring_is_dead(r);
+}
+
+/* Amid page requests. */
+static void client_is_killed(void)
+{
+	int up[2];
+	pid_t pid;
+
+	ck_assert(!pipe2(up, O_CLOEXEC));
+	pid = spawn();
+	if (!pid) {
+		uint8_t *cold = mmap(NULL, 18 * MIB, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		struct sdxi_ring r = sdxi_ring_new();
+		struct rng rng = { .state = 5 };
+
+		CHILD_EXPECT(cold != MAP_FAILED);
+		CHILD_EXPECT(!madvise(cold, 18 * MIB, MADV_NOHUGEPAGE));
+		ring_fill(&r, &rng, cold, cold + 9 * MIB);
+		sdxi_bell(&r);
+		peer_tell(up[1]);
+		end_by(BY_KILL, -1);
+	}
+	peer_hear(up[0]);
+	reap_end(pid, BY_KILL);
+	close(up[0]);
+	close(up[1]);
+}
+
+/* It hangs: only a stop with hs ends that. */
+static void hung_context_is_stopped(void)
+{
+	uint8_t *buf = memory(2 * COMMANDS * PAGE);
+	struct sdxi_ring r = ring_new_hung(buf, buf + COMMANDS * PAGE, PAGE);
+
+	sdxi_ring_free(&r);
+	sdxi_behave();
+	munmap(buf, 2 * COMMANDS * PAGE);
+}
+
+/* struct kind - of functions, and what is so with it */
+struct kind {
+	const char *option;
+	bool goes_on_after_errors;
+	bool stops_softly_only;
+};
+
+/* Where errors stop a context, the admin context has it started again. */
+static void client_is_served(const struct kind *k)
+{
+	struct sdxi_ring r = sdxi_ring_new();
+	uint64_t done = faults_are_answers(&r);
+
+	ck_assert_uint_ge(done, 3 * FAULTS);
+	ck_assert((done == 3 * FAULTS) == k->goes_on_after_errors);
+	error_ends_its_queue(&r);
+	sdxi_ring_free(&r);
+}
+
+/*
+ * What happens to one is nothing to others. Many rounds: of who is heard only when
+ * the driver looks, once a second, they take too long.
+ */
+static void serves(const struct kind *k)
+{
+	struct neighbour direct, shadow;
+
+	if (!has_direct())
+		return;
+	sdxi_slot_plug(k->option);
+	client_is_served(k);
+	direct = sdxi_neighbour_start();
+	shadow = sdxi_neighbour_start_shadow();
+	client_is_killed();
+	if (!k->stops_softly_only)
+		hung_context_is_stopped();
+	plugged_works(true);
+	neighbour_advances(&direct, 40);
+	neighbour_advances(&shadow, 5);
+	neighbour_stop(&direct);
+	neighbour_stop(&shadow);
+	sdxi_all_gone();
+	sdxi_slot_unplug();
+	expect_no_device();
+}
+
+START_TEST(p13_function_that_stops_softly_only_serves)
+{
+	serves(&(struct kind){ "\"hard-stop\": 0", .stops_softly_only = true });
+}
+END_TEST
+
+START_TEST(p13_function_that_goes_on_after_errors_serves)
+{
+	serves(&(struct kind){ "\"stop-on-error\": 0",
+			       .goes_on_after_errors = true });
+}
+END_TEST
+
+START_TEST(p13_function_that_keeps_no_tables_serves_doorbells_far_apart)
+{
+	serves(&(struct kind){ "\"keep-tables\": 0, \"db-stride\": 2", false,
+			       false });
+}
+END_TEST
+
 Suite *guest_suite(void)
 {
 	Suite *s = suite_create("sdxi hotplug");
@@ -249,6 +395,11 @@ Suite *guest_suite(void)
 		  60);
 	GUEST_ADD(s,
 		  p1_context_has_as_many_entries_as_its_queue_or_the_function,
+		  60);
+	GUEST_ADD(s, p13_function_that_stops_softly_only_serves, 60);
+	GUEST_ADD(s, p13_function_that_goes_on_after_errors_serves, 60);
+	GUEST_ADD(s,
+		  p13_function_that_keeps_no_tables_serves_doorbells_far_apart,
 		  60);
 	return s;
 }
