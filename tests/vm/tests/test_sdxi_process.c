@@ -331,14 +331,16 @@ END_TEST
 /* ---- PASIDs ---- */
 
 #define SPACES 8
-#define CHANGES 40
-#define DEAD 20
+#define CHANGES 20
+#define DEAD 12
 
 static uint64_t pasid_of(struct sdxi_ring *r)
 {
 	unsigned int cxt = sdxi_context(r);
 	uint64_t pasid;
 
+	/* What was tried on others' contexts. */
+	sdxi_behave();
 	CHILD_EXPECT(cxt < SDXI_TEST_PASIDS);
 	pasid = sdxi_counter(SDXI_TEST_REG_PASID + cxt * 8);
 	CHILD_EXPECT(pasid != SDXI_TEST_NO_PASID);
