@@ -21,6 +21,7 @@
 #include "sdxi_load.h"
 #include "sdxi_neighbour.h"
 #include "sdxi_ring.h"
+#include "sdxi_slot.h"
 
 #define KILLS 50
 #define NEIGHBOURS 8
@@ -328,6 +329,35 @@ START_TEST(p13_fuse_never_answers_and_the_client_exits)
 }
 END_TEST
 
+/*
+ * A function that can't give up the wait for a page has to be reset: all its direct
+ * queues go, and it serves again.
+ */
+START_TEST(p13_fuse_never_answers_and_the_function_stops_softly_only)
+{
+	struct neighbour shadow;
+	struct sdxi_ring other;
+	struct hanging h;
+
+	sdxi_slot_plug("\"hard-stop\": 0");
+	shadow = sdxi_neighbour_start_shadow();
+	other = sdxi_ring_new();
+	h = hanging_start(MAP_SHARED, BY_KILL);
+	ck_assert_uint_eq(sdxi_run(&other, sdxi_nop()), SHARQ_OK);
+	hanging_end(&h);
+	sdxi_wait_settled(&other);
+	ck_assert_uint_eq(queue_seen(other.id).state, SHARQ_QUEUE_GONE);
+	ck_assert_uint_eq(sdxi_run(&other, sdxi_nop()), SHARQ_RESET);
+	ring_load_works();
+	neighbour_advances(&shadow, 5);
+	neighbour_stop(&shadow);
+	fuse_free(&h.fuse);
+	sdxi_ring_free(&other);
+	sdxi_all_gone();
+	sdxi_slot_unplug();
+}
+END_TEST
+
 /* ---- PASIDs ---- */
 
 #define SPACES 8
@@ -576,6 +606,8 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_execs, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_exits, 60);
+	GUEST_ADD(s, p13_fuse_never_answers_and_the_function_stops_softly_only,
+		  60);
 	GUEST_ADD(s, p11_living_address_spaces_share_no_pasid, 60);
 	GUEST_ADD(s, p11_fuse_never_answers_and_no_pasid_is_used_again, 60);
 	GUEST_ADD(s, p5_killed_at_any_time_beside_8_others, 300);
