@@ -240,9 +240,13 @@ static int commands(struct sdxi *s, const union sdxi_dsc *dsc, unsigned int n,
 	struct sdxi_cxt *c = &s->admin;
 	int done;
 
-	if (s->dead || s->reset_wanted || !sdxi_fn_is_active(s) ||
-	    sdxi_cxt_room(c) < (int)n)
+	if (s->dead || s->reset_wanted || !sdxi_fn_is_active(s))
 		return -ESHUTDOWN;
+	/* All that came before is done: there is room, or the index is wrong. */
+	if (sdxi_cxt_room(c) < (int)n) {
+		sdxi_fn_want_reset(s);
+		return -ESHUTDOWN;
+	}
 	for (unsigned int i = 0; i < n; i++)
 		sdxi_cxt_put(c, &dsc[i], true);
 	sdxi_cxt_ring(c);
