@@ -23,6 +23,10 @@
 #define HANG_MS 3000U
 /* In what time more its owner knows. */
 #define MORE_MS 5000U
+/* More than the driver's patience with its own context, and for a reset. */
+#define ADMIN_MS 5500U
+/* Less than that patience. */
+#define LATE_MS 50U
 
 static struct rng rng = { .state = 31 };
 
@@ -344,6 +348,93 @@ START_TEST(p14_vanished_function_settles_all)
 }
 END_TEST
 
+/* ---- the admin context, which the driver alone has ---- */
+
+/* One who starts contexts: after so many the function doesn't obey, and it is told. */
+static pid_t newcomer_refused(unsigned int after)
+{
+	pid_t pid = spawn();
+
+	if (!pid) {
+		struct sdxi_ring r = sdxi_ring_bound();
+		uint64_t begin = now_ms();
+
+		while (after--)
+			sdxi_ring_new();
+		CHILD_EXPECT(sdxi_ring_start(&r, r.area) == -EIO);
+		CHILD_EXPECT(now_ms() - begin < ADMIN_MS);
+		sdxi_wait_settled(&r);
+		CHILD_EXPECT(queue_seen(r.id).state == SHARQ_QUEUE_GONE);
+		sdxi_ring_free(&r);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* What is in flight meanwhile is answered; then all are served again. */
+static void admin_is_reset(enum sdxi_test_cmd cmd, uint64_t arg,
+			   unsigned int after)
+{
+	struct neighbour shadow = sdxi_neighbour_start_shadow();
+	struct victim idle = victim_new(), v = victim_new();
+	pid_t pid;
+
+	victim_put(&v, SDXI_TEST_HANG, 0);
+	sdxi_misbehave(0, cmd, arg);
+	pid = newcomer_refused(after);
+	victim_is(&v, SHARQ_QUEUE_GONE);
+	victim_is(&idle, SHARQ_QUEUE_GONE);
+	/* While the driver tries to start what it has reset. */
+	sdxi_behave();
+	victim_takes(&v, 0, 1, SHARQ_RESET);
+	victim_takes(&v, 1, COMMANDS, SHARQ_CANCELED);
+	reap_well(pid);
+	neighbour_advances(&shadow, 5);
+	neighbour_stop(&shadow);
+	victim_free(&idle);
+	victim_free(&v);
+	ring_load_works();
+	load_works();
+	sdxi_all_gone();
+}
+
+START_TEST(p14_admin_context_that_hangs_is_reset)
+{
+	admin_is_reset(SDXI_TEST_HANG, 0, 0);
+}
+END_TEST
+
+START_TEST(p14_lost_completion_of_the_admin_context_resets_it)
+{
+	admin_is_reset(SDXI_TEST_DROP, 1, 0);
+}
+END_TEST
+
+START_TEST(p14_corrupt_index_of_the_admin_context_resets_it)
+{
+	/* With the end of a command: the next one finds it. */
+	admin_is_reset(SDXI_TEST_CORRUPT_INDEX, 1ULL << 40, 1);
+}
+END_TEST
+
+START_TEST(p13_late_admin_context_costs_time_only)
+{
+	struct others others = others_start();
+	struct sdxi_ring r = sdxi_ring_new();
+
+	sdxi_misbehave(0, SDXI_TEST_DELAY, LATE_MS);
+	/* Starts, stops; an error, after which its context is started again. */
+	ring_load_works();
+	ck_assert_uint_eq(sdxi_run(&r, sdxi_copy(NULL, NULL, 1)),
+			  SHARQ_FAULT_READ);
+	ck_assert_uint_eq(sdxi_run(&r, sdxi_nop()), SHARQ_OK);
+	sdxi_ring_free(&r);
+	sdxi_behave();
+	others_stop(&others);
+	sdxi_all_gone();
+}
+END_TEST
+
 /* ---- using what it should have forgotten ---- */
 
 /* Other pages at the same address. */
@@ -470,6 +561,10 @@ Suite *guest_suite(void)
 		  p14_function_in_error_state_settles_all_and_is_started_again,
 		  60);
 	GUEST_ADD(s, p14_vanished_function_settles_all, 60);
+	GUEST_ADD(s, p14_admin_context_that_hangs_is_reset, 60);
+	GUEST_ADD(s, p14_lost_completion_of_the_admin_context_resets_it, 60);
+	GUEST_ADD(s, p14_corrupt_index_of_the_admin_context_resets_it, 60);
+	GUEST_ADD(s, p13_late_admin_context_costs_time_only, 60);
 	GUEST_ADD(s, p10_stale_translation_is_its_owners_alone, 30);
 	return s;
 }
