@@ -546,7 +546,7 @@ static void flood_with_page_requests(void)
 	}
 }
 
-/* Each context ends at the first of them; what is logged of it harms not the next. */
+/* Each context ends at the first of them; who has it next is served. */
 static void flood_with_interrupts(void)
 {
 	for (uint16_t key = 0;; key = (key + 1) % 3) {
