@@ -546,23 +546,6 @@ static void flood_with_page_requests(void)
 	}
 }
 
-/* Each context ends at the first of them; who has it next is served. */
-static void flood_with_interrupts(void)
-{
-	for (uint16_t key = 0;; key = (key + 1) % 3) {
-		struct sdxi_ring r = sdxi_ring_new();
-		union sdxi_dsc d = interrupt_by(key);
-
-		CHILD_EXPECT(sdxi_run(&r, sdxi_nop()) == SHARQ_OK);
-		while (r.next - r.taken < r.entries)
-			sdxi_put(&r, d);
-		sdxi_bell(&r);
-		sdxi_wait_settled(&r);
-		CHILD_EXPECT(queue_seen(r.id).state == SHARQ_QUEUE_BROKEN);
-		sdxi_ring_free(&r);
-	}
-}
-
 static void others_live_beside(void (*flood)(void))
 {
 	pid_t pids[3];
@@ -596,9 +579,37 @@ START_TEST(p6_floods_of_page_requests_leave_room_for_others)
 }
 END_TEST
 
+/* Each context ends at the first of them; who has it next is served. */
+static void flood_with_interrupts(struct neighbour_page *page)
+{
+	uint16_t key = 0;
+
+	do {
+		struct sdxi_ring r = sdxi_ring_new();
+
+		ck_assert_uint_eq(sdxi_run(&r, sdxi_nop()), SHARQ_OK);
+		while (r.next - r.taken < r.entries)
+			sdxi_put(&r, interrupt_by(key));
+		sdxi_bell(&r);
+		expect_ended(&r, SHARQ_QUEUE_BROKEN);
+		sdxi_ring_free(&r);
+		key = (key + 1) % 3;
+	} while (neighbour_again(page));
+}
+
 START_TEST(p6_floods_of_interrupts_reach_nobody)
 {
-	others_live_beside(flood_with_interrupts);
+	struct neighbour floods[3];
+
+	begin();
+	for (int i = 0; i < 3; i++)
+		floods[i] = neighbour_start_as(flood_with_interrupts);
+	others_advance(20);
+	for (int i = 0; i < 3; i++) {
+		neighbour_advances(&floods[i], 6);
+		neighbour_stop(&floods[i]);
+	}
+	finish();
 }
 END_TEST
 
