@@ -50,8 +50,8 @@ static void watchdog_expired(struct timer_list *timer)
 
 	if (late || !client_lives(b))
 		interrupt(b);
-	else
-		mod_timer(timer, jiffies + LOOK);
+	/* There may be another fault behind the one that this ends. */
+	mod_timer(timer, jiffies + LOOK);
 }
 
 void sharq_borrow_init(struct sharq_borrow *b, struct pid *client,
