@@ -133,7 +133,9 @@ void sharq_control_remove(struct sharq_queue *q)
 	wake_up_poll(&events.wait, EPOLLIN);
 }
 
-void sharq_control_end_device(struct sharq_device *dev)
+static void end_each(struct sharq_device *dev,
+		     int (*end)(struct sharq_queue *q,
+				enum sharq_queue_state state))
 {
 	struct sharq_queue *q;
 	u64 id = 0;
@@ -141,9 +143,16 @@ void sharq_control_end_device(struct sharq_device *dev)
 	while ((q = queue_next(id))) {
 		id = q->id + 1;
 		if (q->dev == dev)
-			sharq_queue_end(q, SHARQ_QUEUE_GONE);
+			end(q, SHARQ_QUEUE_GONE);
 		sharq_queue_put(q);
 	}
+}
+
+/* A hostile client's may take a second each: all at once, then wait for each. */
+void sharq_control_end_device(struct sharq_device *dev)
+{
+	end_each(dev, sharq_queue_end_soon);
+	end_each(dev, sharq_queue_end);
 }
 
 /* A call's struct, and the file that it makes. */

@@ -219,6 +219,14 @@ static const struct vm_operations_struct vm_ops = {
 	.mremap = no_vma_change,
 };
 
+/* Of a copy that the kernel makes to move it, and unmaps when it hears that it may not. */
+static void area_open(struct vm_area_struct *vma)
+{
+	struct sharq_queue *q = vma->vm_file->private_data;
+
+	atomic_inc(&q->area_mapped);
+}
+
 static void area_close(struct vm_area_struct *vma)
 {
 	struct sharq_queue *q = vma->vm_file->private_data;
@@ -229,6 +237,7 @@ static void area_close(struct vm_area_struct *vma)
 static const struct vm_operations_struct area_ops = {
 	.may_split = no_vma_split,
 	.mremap = no_vma_change,
+	.open = area_open,
 	.close = area_close,
 };
 

@@ -690,6 +690,8 @@ err_interrupts:
 void sdxi_shadow_stop(struct sdxi *s)
 {
 	kthread_stop(s->thread);
+	/* It does so at its end, but may never have begun. */
+	sdxi_fn_end_log(s);
 	if (!s->dead)
 		sdxi_cxt_stop(s, &s->shadow);
 	unhook_interrupts(s);

@@ -462,6 +462,7 @@ START_TEST(p6_area_and_doorbell_can_not_be_mapped_otherwise)
 	off_t bell = (off_t)r.bind.bell_offset, at = (off_t)r.bind.area_offset;
 	const int rw = PROT_READ | PROT_WRITE;
 	size_t size = r.bind.area_size;
+	void *elsewhere = memory(size);
 
 	ck_assert(mmap(NULL, PAGE, rw, MAP_PRIVATE, r.fd, bell) == MAP_FAILED);
 	ck_assert(mmap(NULL, 2 * PAGE, rw, MAP_SHARED, r.fd, bell) ==
@@ -474,6 +475,8 @@ START_TEST(p6_area_and_doorbell_can_not_be_mapped_otherwise)
 	ck_assert(mmap(NULL, size, rw | PROT_EXEC, MAP_SHARED, r.fd, at) ==
 		  MAP_FAILED);
 	ck_assert(mremap(r.area, size, 2 * size, MREMAP_MAYMOVE) == MAP_FAILED);
+	ck_assert(mremap(r.area, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+			 elsewhere) == MAP_FAILED);
 	ck_assert(mremap((void *)r.bell, PAGE, 2 * PAGE, MREMAP_MAYMOVE) ==
 		  MAP_FAILED);
 	ck_assert(munmap((uint8_t *)r.area + PAGE, PAGE));
