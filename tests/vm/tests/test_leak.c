@@ -23,7 +23,7 @@
 /* So many that what else the kernel takes and keeps meanwhile counts little. */
 #define IDLE 4000U
 #define MAX_CACHES 512
-#define STAGED 100 /* times a MiB */
+#define STAGED 48 /* times a MiB */
 
 /* How many objects each of the kernel's caches has handed out. */
 struct slabs {
