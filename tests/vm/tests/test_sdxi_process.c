@@ -267,6 +267,45 @@ START_TEST(p13_fuse_never_answers_and_another_comes_and_goes)
 }
 END_TEST
 
+/* 0: the next process that comes has a direct queue; else why not. */
+static unsigned int refused_to_another(void)
+{
+	struct sharq_bind bind = queue_bind_request();
+	int fd, status;
+	uint64_t id;
+	pid_t pid = spawn();
+
+	if (!pid) {
+		bind.path = SHARQ_BIND_ANY;
+		fd = sdxi_ring_file(&id);
+		CHILD_EXPECT(!queue_bind(fd, &bind));
+		_exit(bind.path == SHARQ_BIND_DIRECT ? 0 : (int)bind.reason);
+	}
+	status = reap(pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* Bonds and PASIDs have an end then, and that is said. */
+START_TEST(p2_fuse_never_answers_and_too_many_others_come_and_go)
+{
+	struct hanging h = hanging_start(MAP_SHARED, BY_KILL);
+	unsigned int n = 0, reason;
+
+	do
+		reason = refused_to_another();
+	while (!reason && ++n < MANY_BONDS);
+	printf("after %u others: reason %u\n", n, reason);
+	ck_assert_uint_eq(reason, SHARQ_REASON_NOT_NOW);
+	ck_assert_uint_ge(n, 100);
+	hanging_end(&h);
+	fuse_free(&h.fuse);
+	while (refused_to_another())
+		;
+	sdxi_all_gone();
+}
+END_TEST
+
 static void on_signal(int sig)
 {
 	(void)sig;
@@ -606,6 +645,7 @@ Suite *guest_suite(void)
 	GUEST_ADD(s, p4_who_is_handed_the_file_is_refused, 30);
 	GUEST_ADD(s, p5_process_ends_while_its_context_hangs, 30);
 	GUEST_ADD(s, p13_fuse_never_answers_and_another_comes_and_goes, 60);
+	GUEST_ADD(s, p2_fuse_never_answers_and_too_many_others_come_and_go, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_signals_interrupt_a_bind, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_is_killed, 60);
 	GUEST_ADD(s, p13_fuse_never_answers_and_the_client_execs, 60);
