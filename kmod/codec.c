@@ -64,14 +64,15 @@ struct codec {
 
 u32 soft_codec_size(const struct sharq_desc *desc)
 {
+	u32 size = sizeof(struct codec);
+
 	switch (desc->op) {
 	case SHARQ_OP_COMPRESS:
-		return PAGE_ALIGN(sizeof(struct codec) +
-				  zlib_deflate_workspacesize(MAX_WBITS,
-							     MAX_MEM_LEVEL));
+		size += zlib_deflate_workspacesize(MAX_WBITS, MAX_MEM_LEVEL);
+		return PAGE_ALIGN(size);
 	case SHARQ_OP_DECOMPRESS:
-		return PAGE_ALIGN(sizeof(struct codec) +
-				  zlib_inflate_workspacesize());
+		size += zlib_inflate_workspacesize();
+		return PAGE_ALIGN(size);
 	default:
 		return 0;
 	}
