@@ -443,6 +443,8 @@ static void p13_quarantine_spares_those_that_wait(void)
 }
 
 #define DEATHS 5
+/* sharqd waits by the coarse clock, which is a tick behind the one here. */
+#define TICK_MS 10
 
 /* Kill the engine that serves @queue. Return: ms until there is another. */
 static int64_t replace_engine(struct peer *p, uint64_t queue)
@@ -475,7 +477,7 @@ static void p13_engine_that_dies_often_waits(void)
 	printf("  %d engines were replaced in %lld ms, the next in %lld ms\n",
 	       DEATHS, (long long)soon, (long long)late);
 	CHECK(soon < DEATHS * 1000, "each of the first had to wait");
-	CHECK(late >= 1000, "the next didn't wait");
+	CHECK(late >= 1000 - TICK_MS, "the next didn't wait");
 	must_work(s, q);
 	sharq_queue_close(q);
 	sharq_disconnect(s);
