@@ -15,6 +15,10 @@
 /* Some pollers report these as they are: HUP only of what is dead. */
 #define TOLD (EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM)
 
+/*
+ * Not each queue's own: for as many as one may have in flight they would be more than
+ * an idle one may cost (16 KiB). The cache's fast path takes no lock.
+ */
 static struct kmem_cache *requests;
 
 int sharq_request_init(void)
