@@ -303,7 +303,7 @@ START_TEST(p2_fuse_never_answers_and_too_many_others_come_and_go)
 	while (refused_to_another())
 		;
 	sdxi_all_gone();
-	/* That takes seconds for all of them, and the next test needs some. */
+	/* Undoes all at once: the next test takes some, and stops their undoing. */
 	sdxi_unbind();
 	sdxi_bind_again();
 }
